@@ -1,0 +1,61 @@
+// brisk: one program, one subcommand a row.
+#include <absl/status/status.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <vector>
+
+#include "apps/command.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace brisk {
+namespace {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> kCommands = {
+  };
+  return kCommands;
+}
+
+int exit_code(const absl::Status& status) {
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "brisk: %.*s\n", static_cast<int>(status.message().size()),
+               status.message().data());
+  return absl::IsFailedPrecondition(status) ? 2 : 1;
+}
+
+int main_checked(int argc, char** argv) {
+  CLI::App app("brisk makes open-weight language models fast.");
+  app.require_subcommand(1);
+  std::string log_level = "warn";
+  app.add_option("--log-level", log_level, "debug, info, warn, error or off")->capture_default_str();
+  std::vector<std::pair<CLI::App*, CommandAction>> actions;
+  for (const Command& command : commands()) {
+    CLI::App* sub = app.add_subcommand(command.name, command.summary);
+    actions.emplace_back(sub, command.add(*sub));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
+  init_log(log_level.c_str());
+  for (const auto& [sub, action] : actions) {
+    if (sub->parsed()) return exit_code(action());
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace brisk
+
+int main(int argc, char** argv) {
+  try {
+    return brisk::main_checked(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "brisk: internal error: %s; please report this\n", error.what());
+    return 1;
+  }
+}

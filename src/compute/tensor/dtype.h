@@ -1,0 +1,36 @@
+// Element formats of tensors, as checkpoints hold them. What a format's bytes mean is one file and
+// one row in compute/quant/format.cc.
+#pragma once
+
+#include <cstdint>
+
+namespace brisk {
+
+enum class DType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kF64,
+  kI8,
+  kI16,
+  kI32,
+  kI64,
+  // Blocks of values that carry their own scales (GGUF).
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kMXFP4,
+  // Values whose scales are an array of their own (Tensor::scales, Tensor::scale_group).
+  kInt8Grouped,     // llama2.c version 2: int8, one f32 scale per group of consecutive values
+  kTernaryGrouped,  // four {-1, 0, 1} values a byte, lowest bits first, each stored plus one
+};
+
+}  // namespace brisk

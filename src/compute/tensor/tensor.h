@@ -1,0 +1,54 @@
+// Views of tensors in memory that somebody else owns (usually a mapped checkpoint).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "compute/tensor/dtype.h"
+
+namespace brisk {
+
+// A dense row-major tensor of any format. `shape` is outermost first, as in PyTorch: a projection
+// with `out` rows of `in` weights is (out, in). Rows of block formats are whole blocks.
+struct Tensor {
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> data;
+  std::span<const float> scales;  // only the *Grouped formats; (values / scale_group)
+  int64_t scale_group = 0;        // consecutive values that share a scale
+
+  int64_t values() const {
+    int64_t product = 1;
+    for (const int64_t extent : shape) product *= extent;
+    return product;
+  }
+};
+
+// A row-major f32 matrix; row i begins at data + i * stride.
+struct MatView {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  float* row(int64_t i) const { return data + i * stride; }
+};
+
+struct ConstMatView {
+  const float* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  ConstMatView() = default;
+  ConstMatView(const float* data_in, int64_t rows_in, int64_t cols_in, int64_t stride_in)
+      : data(data_in), rows(rows_in), cols(cols_in), stride(stride_in) {}
+  ConstMatView(const MatView& view)  // NOLINT(google-explicit-constructor): adding const is safe
+      : data(view.data), rows(view.rows), cols(view.cols), stride(view.stride) {}
+
+  const float* row(int64_t i) const { return data + i * stride; }
+};
+
+}  // namespace brisk

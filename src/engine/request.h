@@ -1,0 +1,74 @@
+// What a caller asks of the engine and what it gets back: token ids in, token ids out. Text lives
+// outside (engine/text_stream.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace brisk {
+
+// How a token is drawn from the logits, in this order: bias, penalties, temperature, top-k, top-p,
+// min-p, draw. Names and meanings as in vLLM and the OpenAI API.
+struct SamplingParams {
+  double temperature = 1;  // 0: the most probable token
+  int top_k = 0;           // 0: all
+  double top_p = 1;
+  double min_p = 0;  // relative to the most probable token
+  double repetition_penalty = 1;
+  double frequency_penalty = 0;
+  double presence_penalty = 0;
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  uint64_t seed = 0;
+  int logprobs = -1;  // -1: none; k: of the chosen token and of the k most probable ones
+};
+
+inline constexpr int kLogprobsMax = 20;
+inline constexpr int kChoicesMax = 128;
+
+struct Request {
+  std::vector<int32_t> prompt;
+  SamplingParams sampling;
+  int choices = 1;               // "n": independent continuations of the prompt
+  int max_tokens = 16;           // per choice
+  int min_tokens = 0;            // end tokens are impossible before
+  std::vector<int32_t> stop_tokens;  // each ends a choice; the model's own are added by the engine
+  bool ignore_eos = false;
+  int priority = 0;  // lower goes first
+};
+
+enum class FinishReason : uint8_t {
+  kStop,       // an end-of-generation or stop token
+  kLength,     // max_tokens, or the model's context is full
+  kCancelled,  // by the caller
+  kError,      // the step failed; the request's status says why
+};
+
+struct TokenLogprob {
+  int32_t token = -1;
+  float logprob = 0;
+};
+
+// One step's news of one choice. The token that stops a choice is reported too (with its finish).
+struct TokenEvent {
+  int choice = 0;
+  int32_t token = -1;  // -1: only a finish
+  float logprob = 0;   // natural logarithm, of the distribution before temperature and truncation
+  std::vector<TokenLogprob> top;  // SamplingParams::logprobs of them, most probable first
+  std::optional<FinishReason> finish;
+};
+
+// Known when a generation has ended, for usage and metrics.
+struct GenerationStats {
+  int prompt_tokens = 0;
+  int cached_tokens = 0;  // of the prompt, found in the prefix cache
+  int completion_tokens = 0;  // all choices
+  double queue_seconds = 0;        // submit until first scheduled
+  double prefill_seconds = 0;      // first scheduled until first token
+  double decode_seconds = 0;       // first token until the end
+  double first_token_seconds = 0;  // submit until first token
+};
+
+}  // namespace brisk

@@ -1,0 +1,29 @@
+// A model ready to run: what it is, its weights in place, its tokenizer.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <string>
+
+#include "model/checkpoint/checkpoint.h"
+#include "model/spec.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/weights.h"
+
+namespace brisk {
+
+// Immutable after load; any thread may read it.
+struct Model {
+  std::string name;  // the file's or directory's name, for APIs and people
+  std::shared_ptr<const Checkpoint> checkpoint;
+  ModelSpec spec;
+  Weights weights;                             // views into checkpoint
+  std::unique_ptr<const Tokenizer> tokenizer;  // null when there is none
+};
+
+// Opens, recognises and checks a model. Errors name the file and what to do about it.
+absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
+                                                        const OpenOptions& options = {});
+
+}  // namespace brisk
