@@ -1,0 +1,57 @@
+// Plain floating-point formats: one value a block.
+#include <cstring>
+
+#include "compute/quant/codecs.h"
+
+namespace brisk::quant {
+
+void decode_f32(const std::byte* blocks, int64_t values, float* out) {
+  std::memcpy(out, blocks, static_cast<size_t>(values) * sizeof(float));
+}
+
+void encode_f32(const float* in, int64_t values, std::byte* blocks) {
+  std::memcpy(blocks, in, static_cast<size_t>(values) * sizeof(float));
+}
+
+void decode_f16(const std::byte* blocks, int64_t values, float* out) {
+  for (int64_t i = 0; i < values; ++i) out[i] = load_f16(blocks + 2 * i);
+}
+
+void encode_f16(const float* in, int64_t values, std::byte* blocks) {
+  for (int64_t i = 0; i < values; ++i) {
+    const uint16_t bits = f32_to_f16(in[i]);
+    std::memcpy(blocks + 2 * i, &bits, sizeof bits);
+  }
+}
+
+void decode_bf16(const std::byte* blocks, int64_t values, float* out) {
+  for (int64_t i = 0; i < values; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, blocks + 2 * i, sizeof bits);
+    out[i] = bf16_to_f32(bits);
+  }
+}
+
+void encode_bf16(const float* in, int64_t values, std::byte* blocks) {
+  for (int64_t i = 0; i < values; ++i) {
+    const uint16_t bits = f32_to_bf16(in[i]);
+    std::memcpy(blocks + 2 * i, &bits, sizeof bits);
+  }
+}
+
+void decode_f64(const std::byte* blocks, int64_t values, float* out) {
+  for (int64_t i = 0; i < values; ++i) {
+    double value;
+    std::memcpy(&value, blocks + 8 * i, sizeof value);
+    out[i] = static_cast<float>(value);
+  }
+}
+
+void encode_f64(const float* in, int64_t values, std::byte* blocks) {
+  for (int64_t i = 0; i < values; ++i) {
+    const double value = in[i];
+    std::memcpy(blocks + 8 * i, &value, sizeof value);
+  }
+}
+
+}  // namespace brisk::quant

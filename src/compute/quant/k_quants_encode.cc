@@ -1,0 +1,162 @@
+// Encoders of q4_k and q6_k: for each run of values, the step (and offset) with the least squared
+// error among a few candidates, refitted to the codes it leads to.
+#include <algorithm>
+#include <cmath>
+
+#include "compute/quant/codecs.h"
+#include "compute/quant/k_scales.h"
+
+namespace brisk::quant {
+namespace {
+
+constexpr int kSuper = 256;
+
+// values ~ step * code - offset, offset >= 0, code in [0, code_max].
+struct AffineFit {
+  float step = 0;
+  float offset = 0;
+};
+
+// The least-squares step and offset for codes that are already chosen; `fallback` when they say
+// nothing (all codes equal) or would need a negative offset, which the format cannot store.
+AffineFit refit(const float* in, const int* codes, int count, AffineFit fallback) {
+  float sum_c = 0, sum_cc = 0, sum_x = 0, sum_cx = 0;
+  for (int i = 0; i < count; ++i) {
+    const float c = static_cast<float>(codes[i]);
+    sum_c += c;
+    sum_cc += c * c;
+    sum_x += in[i];
+    sum_cx += c * in[i];
+  }
+  const float n = static_cast<float>(count);
+  const float determinant = n * sum_cc - sum_c * sum_c;
+  if (!(determinant > 0)) return fallback;
+  AffineFit fit = {.step = (n * sum_cx - sum_c * sum_x) / determinant,
+                   .offset = (sum_c * sum_cx - sum_cc * sum_x) / determinant};
+  if (fit.offset < 0) fit = {.step = sum_cx / sum_cc, .offset = 0};
+  return fit.step > 0 ? fit : fallback;
+}
+
+float squared_error(const float* in, int count, int code_max, AffineFit fit, int* codes) {
+  const float inverse = inverse_or_zero(fit.step);
+  float error = 0;
+  for (int i = 0; i < count; ++i) {
+    codes[i] = nearest((in[i] + fit.offset) * inverse, 0, code_max);
+    const float difference = fit.step * static_cast<float>(codes[i]) - fit.offset - in[i];
+    error += difference * difference;
+  }
+  return error;
+}
+
+// REQUIRES: count <= 32.
+AffineFit fit_affine(const float* in, int count, int code_max) {
+  const auto [low, high] = std::minmax_element(in, in + count);
+  const float offset = std::max(0.0f, -*low);
+  const float range = *high + offset;
+  if (!(range > 0) || std::isinf(range))
+    return {.step = 0, .offset = std::isinf(range) ? 0 : offset};
+  int codes[32];
+  AffineFit best;
+  float best_error = INFINITY;
+  // Slightly finer steps than range / code_max clip the ends and serve the middle better.
+  for (const float shrink : {1.0f, 0.93f, 0.86f}) {
+    const AffineFit start = {.step = range * shrink / static_cast<float>(code_max),
+                             .offset = offset * shrink};
+    squared_error(in, count, code_max, start, codes);
+    const AffineFit fit = refit(in, codes, count, start);
+    const float error = squared_error(in, count, code_max, fit, codes);
+    if (error < best_error) {
+      best = fit;
+      best_error = error;
+    }
+  }
+  return best;
+}
+
+// The step with values ~ step * code, code in [-32, 31]; its sign puts the extreme value on -32.
+float fit_symmetric_16(const float* in) {
+  float extreme = 0;
+  for (int i = 0; i < 16; ++i) {
+    if (std::abs(in[i]) > std::abs(extreme)) extreme = in[i];
+  }
+  if (extreme == 0 || !std::isfinite(extreme)) return 0;
+  float best = 0, best_gain = -1;
+  for (const float levels : {-32.0f, -31.0f, -30.0f, -33.0f}) {
+    const float inverse = inverse_or_zero(extreme / levels);
+    float sum_cc = 0, sum_cx = 0;
+    for (int i = 0; i < 16; ++i) {
+      const float c = static_cast<float>(nearest(in[i] * inverse, -32, 31));
+      sum_cc += c * c;
+      sum_cx += c * in[i];
+    }
+    // The error of the refitted step is sum(x^2) - gain.
+    const float gain = sum_cc > 0 ? sum_cx * sum_cx / sum_cc : 0;
+    if (gain > best_gain) {
+      best = sum_cc > 0 ? sum_cx / sum_cc : 0;
+      best_gain = gain;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+void encode_q4_k(const float* in, int64_t values, std::byte* blocks) {
+  for (int64_t at = 0; at < values; at += kSuper, in += kSuper, blocks += 144) {
+    AffineFit fits[8];
+    float step_max = 0, offset_max = 0;
+    for (int run = 0; run < 8; ++run) {
+      fits[run] = fit_affine(in + run * 32, 32, 15);
+      step_max = std::max(step_max, fits[run].step);
+      offset_max = std::max(offset_max, fits[run].offset);
+    }
+    const float scale = store_f16_scale(step_max / 63, blocks);
+    const float minimum = store_f16_scale(offset_max / 63, blocks + 2);
+    KScales runs;
+    uint8_t* packed = reinterpret_cast<uint8_t*>(blocks + 16);
+    for (int run = 0; run < 8; ++run) {
+      const int s = nearest(fits[run].step * inverse_or_zero(scale), 0, 63);
+      const int m = nearest(fits[run].offset * inverse_or_zero(minimum), 0, 63);
+      runs.scale[run] = static_cast<uint8_t>(s);
+      runs.minimum[run] = static_cast<uint8_t>(m);
+      const float offset = minimum * static_cast<float>(m);
+      const float inverse = inverse_or_zero(scale * static_cast<float>(s));
+      for (int l = 0; l < 32; ++l) {
+        const int code = nearest((in[run * 32 + l] + offset) * inverse, 0, 15);
+        uint8_t& byte = packed[run / 2 * 32 + l];
+        byte = static_cast<uint8_t>(run % 2 == 0 ? code : byte | code << 4);
+      }
+    }
+    pack_k_scales(runs, reinterpret_cast<uint8_t*>(blocks + 4));
+  }
+}
+
+void encode_q6_k(const float* in, int64_t values, std::byte* blocks) {
+  for (int64_t at = 0; at < values; at += kSuper, in += kSuper, blocks += 210) {
+    float steps[16];
+    float extreme = 0;
+    for (int run = 0; run < 16; ++run) {
+      steps[run] = fit_symmetric_16(in + run * 16);
+      if (std::abs(steps[run]) > std::abs(extreme)) extreme = steps[run];
+    }
+    uint8_t* low = reinterpret_cast<uint8_t*>(blocks);
+    uint8_t* high = reinterpret_cast<uint8_t*>(blocks + 128);
+    std::memset(blocks, 0, 192);
+    const float scale = store_f16_scale(extreme / -128, blocks + 208);
+    for (int run = 0; run < 16; ++run) {
+      const int s = nearest(steps[run] * inverse_or_zero(scale), -128, 127);
+      blocks[192 + run] = static_cast<std::byte>(s);
+      const float inverse = inverse_or_zero(scale * static_cast<float>(s));
+      for (int i = run * 16; i < run * 16 + 16; ++i) {
+        const int code = nearest(in[i] * inverse, -32, 31) + 32;
+        const int half = i / 128, within = i % 128;
+        uint8_t& low_byte = low[half * 64 + within % 64];
+        uint8_t& high_byte = high[half * 32 + within % 32];
+        low_byte = static_cast<uint8_t>(low_byte | (code & 15) << (within / 64 * 4));
+        high_byte = static_cast<uint8_t>(high_byte | (code >> 4) << (within / 32 * 2));
+      }
+    }
+  }
+}
+
+}  // namespace brisk::quant
