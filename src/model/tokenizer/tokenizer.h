@@ -27,7 +27,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // Bytes that are not UTF-8 are encoded as they are where the vocabulary can, else as U+FFFD.
-  virtual std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const = 0;
+  virtual std::vector<int32_t> encode(std::string_view text,
+                                      const EncodeOptions& options) const = 0;
 
   // The bytes that `token` adds to a text. Control tokens give none unless `special`.
   // Ids outside the vocabulary give none.
