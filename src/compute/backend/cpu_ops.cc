@@ -1,0 +1,215 @@
+#include "compute/backend/cpu_ops.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "compute/quant/format.h"
+
+namespace brisk {
+namespace {
+
+// Weight rows that are decoded together before many input rows use them: 16 rows of 8,192 inputs
+// are 512 KiB of f32, a quarter of a 2 MiB second-level cache.
+constexpr int64_t kPanelColumns = kColumnUnit;
+
+// The kernel that decodes `dtype` in registers, or null.
+LinearKernel direct_kernel(const KernelTable& table, DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return table.direct_f32;
+    case DType::kF16:
+      return table.direct_f16;
+    case DType::kBF16:
+      return table.direct_bf16;
+    case DType::kQ8_0:
+      return table.direct_q8_0;
+    case DType::kQ4_0:
+      return table.direct_q4_0;
+    case DType::kF64:
+    case DType::kI8:
+    case DType::kI16:
+    case DType::kI32:
+    case DType::kI64:
+    case DType::kQ4_1:
+    case DType::kQ5_0:
+    case DType::kQ5_1:
+    case DType::kQ2_K:
+    case DType::kQ3_K:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ6_K:
+    case DType::kIQ4_NL:
+    case DType::kMXFP4:
+    case DType::kInt8Grouped:
+    case DType::kTernaryGrouped:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+DecodeKernel decode_kernel(const KernelTable& table, DType dtype) {
+  if (dtype == DType::kF16) return table.decode_f16;
+  if (dtype == DType::kBF16) return table.decode_bf16;
+  if (dtype == DType::kQ8_0) return table.decode_q8_0;
+  if (dtype == DType::kQ4_0) return table.decode_q4_0;
+  return nullptr;
+}
+
+// Rows [begin, end) of the weight as f32, densely.
+void decode_rows(const KernelTable& table, const Tensor& weight, Range rows, float* out) {
+  const int64_t depth = weight.shape.back();
+  const DecodeKernel kernel = decode_kernel(table, weight.dtype);
+  if (kernel == nullptr) {
+    decode_values(weight, rows.begin * depth, (rows.end - rows.begin) * depth, out);
+    return;
+  }
+  const int64_t row_bytes = bytes_of(weight.dtype, depth);
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    kernel(weight.data.data() + r * row_bytes, depth, out + (r - rows.begin) * depth);
+  }
+}
+
+LinearArgs linear_args(const LinearOp& op, Range columns) {
+  return {.x = op.input.data,
+          .x_stride = op.input.stride,
+          .rows = op.input.rows,
+          .w = nullptr,
+          .w_row_bytes = 0,
+          .cols = columns.end - columns.begin,
+          .depth = op.input.cols,
+          .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
+          .y = op.output.data + columns.begin,
+          .y_stride = op.output.stride,
+          .add = op.add};
+}
+
+}  // namespace
+
+CpuOps::CpuOps(const KernelTable& kernels, int members, int64_t depth_max, int64_t head_dim_max)
+    : kernels_(kernels),
+      panel_floats_(kPanelColumns * depth_max),
+      attention_floats_(attention_scratch_floats(head_dim_max)),
+      scratch_(static_cast<size_t>(members)) {
+  for (auto& scratch : scratch_) {
+    scratch.resize(static_cast<size_t>(std::max(panel_floats_, attention_floats_)));
+  }
+}
+
+void CpuOps::linear(Worker worker, const LinearOp& op) {
+  const Range columns = worker.share(op.output.cols, kColumnUnit);
+  if (columns.begin == columns.end || op.input.rows == 0) return;
+  const LinearKernel direct = direct_kernel(kernels_, op.weight->dtype);
+  if (direct != nullptr && op.input.rows <= kernels_.direct_rows_max) {
+    linear_direct(op, direct, columns);
+  } else if (op.weight->dtype == DType::kF32) {
+    linear_direct(op, kernels_.linear_f32, columns);
+  } else {
+    linear_decoded(worker, op, columns);
+  }
+}
+
+void CpuOps::linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const {
+  const int64_t row_bytes = bytes_of(op.weight->dtype, op.input.cols);
+  LinearArgs args = linear_args(op, columns);
+  args.w = op.weight->data.data() + columns.begin * row_bytes;
+  args.w_row_bytes = row_bytes;
+  kernel(args);
+}
+
+void CpuOps::linear_decoded(Worker worker, const LinearOp& op, Range columns) {
+  float* panel = scratch_[static_cast<size_t>(worker.index)].data();
+  BRISK_CHECK(kPanelColumns * op.input.cols <= panel_floats_);
+  for (int64_t begin = columns.begin; begin < columns.end; begin += kPanelColumns) {
+    const Range part = {begin, std::min(begin + kPanelColumns, columns.end)};
+    decode_rows(kernels_, *op.weight, part, panel);
+    LinearArgs args = linear_args(op, part);
+    args.w = panel;
+    args.w_row_bytes = op.input.cols * static_cast<int64_t>(sizeof(float));
+    kernels_.linear_f32(args);
+  }
+}
+
+void CpuOps::attention(Worker worker, const AttentionOp& op) {
+  // One task is one row and KV head; whoever is free takes the next, since rows differ in length.
+  const int64_t rows = op.q.rows;
+  const int64_t tasks = rows * op.kv.kv_heads;
+  size_t slice = 0;
+  for (int64_t task = next_attention_task_.fetch_add(1, std::memory_order_relaxed); task < tasks;
+       task = next_attention_task_.fetch_add(1, std::memory_order_relaxed)) {
+    const int64_t row = task % rows;
+    const int kv_head = static_cast<int>(task / rows);
+    if (op.slices[slice].row_begin > row) slice = 0;
+    while (op.slices[slice].row_end <= row) ++slice;
+    attend_row(worker, op, op.slices[slice], row, kv_head);
+  }
+}
+
+void CpuOps::attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,
+                        int kv_head) {
+  const int64_t group = op.heads / op.kv.kv_heads;
+  const int64_t position = slice.first_position + row - slice.row_begin;
+  const int64_t dim = op.kv.head_dim;
+  AttentionArgs args = {};
+  args.q_stride = dim;
+  args.head_dim = dim;
+  args.value_stride = (dim + 15) / 16 * 16;
+  args.blocks = slice.blocks.data();
+  args.keys = op.kv.keys + kv_head * op.kv.head_bytes_keys;
+  args.values = op.kv.values + kv_head * op.kv.head_bytes_values;
+  args.block_bytes = op.kv.block_bytes;
+  args.first = op.sliding_window > 0 ? std::max<int64_t>(0, position - op.sliding_window + 1) : 0;
+  args.last = position;
+  args.scale = op.scale;
+  args.softcap = op.softcap;
+  args.out_stride = dim;
+  args.scratch = scratch_[static_cast<size_t>(worker.index)].data();
+  for (int64_t head = 0; head < group; head += kAttentionHeadsMax) {
+    const int64_t offset = (kv_head * group + head) * dim;
+    args.q = op.q.row(row) + offset;
+    args.out = op.out.row(row) + offset;
+    args.heads = std::min<int64_t>(kAttentionHeadsMax, group - head);
+    kernels_.attention[static_cast<size_t>(op.kv.element)](args);
+  }
+}
+
+void CpuOps::append_kv(Worker worker, const KvLayer& kv, std::span<const SliceView> slices,
+                       ConstMatView k, ConstMatView v) const {
+  const Range mine = worker.share(k.rows);
+  const auto append = kernels_.kv_append[static_cast<size_t>(kv.element)];
+  for (const SliceView& slice : slices) {
+    for (int64_t row = std::max(mine.begin, slice.row_begin);
+         row < std::min(mine.end, slice.row_end); ++row) {
+      const int64_t position = slice.first_position + row - slice.row_begin;
+      const int64_t block = slice.blocks[static_cast<size_t>(position / kKvBlockTokens)];
+      for (int head = 0; head < kv.kv_heads; ++head) {
+        append({.key = k.row(row) + head * kv.head_dim,
+                .value = v.row(row) + head * kv.head_dim,
+                .head_dim = kv.head_dim,
+                .value_stride = (kv.head_dim + 15) / 16 * 16,
+                .keys = kv.keys + block * kv.block_bytes + head * kv.head_bytes_keys,
+                .values = kv.values + block * kv.block_bytes + head * kv.head_bytes_values,
+                .slot = position % kKvBlockTokens});
+      }
+    }
+  }
+}
+
+void CpuOps::rope_row(const RopeOp& op, int64_t row) {
+  const int half = op.rotary_dim / 2;
+  const float* cos = op.cos + row * half;
+  const float* sin = op.sin + row * half;
+  const int step = op.interleaved ? 2 : 1;
+  const int partner = op.interleaved ? 1 : half;
+  for (int head = 0; head < op.heads; ++head) {
+    float* x = op.x.row(row) + head * op.head_dim;
+    for (int i = 0; i < half; ++i) {
+      float& a = x[i * step];
+      float& b = x[i * step + partner];
+      const float rotated = a * cos[i] - b * sin[i];
+      b = a * sin[i] + b * cos[i];
+      a = rotated;
+    }
+  }
+}
+
+}  // namespace brisk

@@ -1,0 +1,104 @@
+// The operations of a decoder on a CPU, each executed by a whole ThreadTeam: every member calls the
+// function with its Worker and does its share. None of them synchronises: what a member may read
+// before the next Worker::sync() is only what it wrote itself, unless the comment says otherwise.
+// None allocates. Results do not depend on the number of members (kernel_table.h, numerics).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "compute/kernels/cpu/kernel_table.h"
+#include "compute/sys/thread_team.h"
+#include "compute/tensor/tensor.h"
+
+namespace brisk {
+
+// y = x * weight^T (+ bias), or y += ... when `add`. Columns are shared out in units of
+// kColumnUnit, the same way for every product of equal width.
+struct LinearOp {
+  ConstMatView input;  // (rows, depth)
+  const Tensor* weight = nullptr;  // (columns, depth), any format that can be decoded
+  std::span<const float> bias;     // (columns) or empty
+  MatView output;  // (rows, columns)
+  bool add = false;
+};
+inline constexpr int64_t kColumnUnit = 16;
+
+// One sequence's part of a step.
+struct SliceView {
+  int64_t row_begin = 0;  // rows of the step's matrices, in order of position
+  int64_t row_end = 0;
+  int64_t first_position = 0;       // of row_begin
+  std::span<const int32_t> blocks;  // block table, long enough for the last position
+};
+
+// The KV pool's memory of one layer.
+struct KvLayer {
+  KvElement element = KvElement::kF32;
+  std::byte* keys = nullptr;  // head h of block b at b * block_bytes + h * head_bytes
+  std::byte* values = nullptr;
+  int64_t block_bytes = 0;
+  int64_t head_bytes_keys = 0;
+  int64_t head_bytes_values = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+struct AttentionOp {
+  ConstMatView q;  // (rows, heads * head_dim)
+  MatView out;     // (rows, heads * head_dim)
+  KvLayer kv;
+  std::span<const SliceView> slices;
+  int heads = 0;
+  int sliding_window = 0;  // 0: all
+  float scale = 1;
+  float softcap = 0;
+};
+
+// Rotates the first `rotary_dim` dimensions of each head of row r by the angles of its position.
+struct RopeOp {
+  MatView x;  // (rows, heads * head_dim), in place
+  const float* cos = nullptr;  // (rows, rotary_dim / 2)
+  const float* sin = nullptr;
+  int heads = 0;
+  int head_dim = 0;
+  int rotary_dim = 0;
+  bool interleaved = false;
+};
+
+class CpuOps {
+ public:
+  // Scratch for products of up to `depth_max` inputs and attention of up to `head_dim_max`.
+  CpuOps(const KernelTable& kernels, int members, int64_t depth_max, int64_t head_dim_max);
+
+  const KernelTable& kernels() const { return kernels_; }
+
+  void linear(Worker worker, const LinearOp& op);
+
+  // REQUIRES: keys and values of all slices' rows are in the cache and synced, and
+  // begin_attention() was called since the last attention(), by one member, and synced.
+  void attention(Worker worker, const AttentionOp& op);
+  void begin_attention() { next_attention_task_.store(0, std::memory_order_relaxed); }
+
+  // Appends rows of k and v (rows, kv_heads * head_dim) to the cache. Shares rows.
+  void append_kv(Worker worker, const KvLayer& kv, std::span<const SliceView> slices, ConstMatView k,
+                 ConstMatView v) const;
+
+  static void rope_row(const RopeOp& op, int64_t row);
+
+ private:
+  void linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const;
+  void linear_decoded(Worker worker, const LinearOp& op, Range columns);
+  void attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,
+                  int kv_head);
+
+  const KernelTable& kernels_;
+  const int64_t panel_floats_;
+  const int64_t attention_floats_;
+  std::vector<std::vector<float>> scratch_;  // one per member
+  std::atomic<int64_t> next_attention_task_{0};
+};
+
+}  // namespace brisk

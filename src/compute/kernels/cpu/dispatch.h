@@ -1,0 +1,23 @@
+// Chooses the kernels: the best that the CPU and the operating system allow, or the level that
+// BRISK_ISA (scalar, avx2, avx512) asks for.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <string_view>
+#include <vector>
+
+#include "compute/kernels/cpu/kernel_table.h"
+
+namespace brisk {
+
+// All tables this machine can run, best first.
+std::vector<const KernelTable*> usable_kernels();
+
+// `forced` empty: the best. Errors: InvalidArgument when the level is unknown or not usable here.
+absl::StatusOr<const KernelTable*> choose_kernels(std::string_view forced);
+
+// choose_kernels with the environment variable BRISK_ISA.
+absl::StatusOr<const KernelTable*> kernels_from_environment();
+
+}  // namespace brisk

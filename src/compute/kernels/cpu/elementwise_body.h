@@ -1,0 +1,147 @@
+// Norms, activations and softmax, written once over Vec. Include after a vec_*.h.
+#pragma once
+
+namespace brisk {
+namespace {
+
+// e^x to about 1 ulp; 0 below -87.3 (-infinity included), clamped above 88.
+inline Vec exp(Vec x) {
+  const Vec low = splat(-87.3f);
+  const Vec clamped = min(max(x, low), splat(88.0f));
+  const Vec n = round_to_even(clamped * splat(1.44269504f));
+  Vec r = fma(n, splat(-0.693145752f), clamped);  // ln 2 in two parts, the first one short
+  r = fma(n, splat(-1.42860677e-6f), r);
+  Vec p = splat(1.0f / 5040);  // Taylor: the remainder at |r| <= ln(2) / 2 is below 6e-9
+  p = fma(p, r, splat(1.0f / 720));
+  p = fma(p, r, splat(1.0f / 120));
+  p = fma(p, r, splat(1.0f / 24));
+  p = fma(p, r, splat(1.0f / 6));
+  p = fma(p, r, splat(0.5f));
+  p = fma(p, r, splat(1.0f));
+  p = fma(p, r, splat(1.0f));
+  return zero_below(p * power_of_two(n), x, low);
+}
+
+inline Vec tanh(Vec x) {
+  const Vec one = splat(1.0f);
+  return one - splat(2.0f) / (exp(x + x) + one);
+}
+
+// Calls f(offset, lanes) over `count` values, 16 at a time; only the last call may have fewer.
+template <class F>
+inline void each_16(int64_t count, F f) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) f(i, 16);
+  if (i < count) f(i, count - i);
+}
+
+inline float square_root(float x) { return __builtin_sqrtf(x); }
+
+// x / sqrt(mean(x^2) + eps) * (weight + offset)
+void rms_norm(const NormArgs& a) {
+  Vec squares = zero();
+  each_16(a.cols, [&](int64_t i, int64_t n) {
+    const Vec x = load_first(a.x + i, n);
+    squares = fma(x, x, squares);
+  });
+  const Vec inverse = splat(1.0f / square_root(sum(squares) / static_cast<float>(a.cols) + a.eps));
+  const Vec offset = splat(a.weight_offset);
+  each_16(a.cols, [&](int64_t i, int64_t n) {
+    Vec y = load_first(a.x + i, n) * inverse;
+    if (a.weight != nullptr) y = y * (load_first(a.weight + i, n) + offset);
+    store_first(a.y + i, y, n);
+  });
+}
+
+// (x - mean) / sqrt(variance + eps) * weight + bias
+void layer_norm(const NormArgs& a) {
+  const float count = static_cast<float>(a.cols);
+  Vec total = zero();
+  each_16(a.cols, [&](int64_t i, int64_t n) { total = total + load_first(a.x + i, n); });
+  const Vec mean = splat(sum(total) / count);
+  Vec squares = zero();
+  each_16(a.cols, [&](int64_t i, int64_t n) {
+    const Vec centred = keep_first(load_first(a.x + i, n) - mean, n);
+    squares = fma(centred, centred, squares);
+  });
+  const Vec inverse = splat(1.0f / square_root(sum(squares) / count + a.eps));
+  each_16(a.cols, [&](int64_t i, int64_t n) {
+    Vec y = (load_first(a.x + i, n) - mean) * inverse;
+    if (a.weight != nullptr) y = y * load_first(a.weight + i, n);
+    if (a.bias != nullptr) y = y + load_first(a.bias + i, n);
+    store_first(a.y + i, y, n);
+  });
+}
+
+template <class F>
+inline void activate(const float* gate, const float* up, int64_t count, float* y, F f) {
+  each_16(count, [&](int64_t i, int64_t n) {
+    Vec value = f(load_first(gate + i, n));
+    if (up != nullptr) value = value * load_first(up + i, n);
+    store_first(y + i, value, n);
+  });
+}
+
+void silu(const float* gate, const float* up, int64_t count, float* y) {
+  activate(gate, up, count, y,
+           [](Vec x) { return x / (splat(1.0f) + exp(zero() - x)); });
+}
+
+// The tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+void gelu_tanh(const float* gate, const float* up, int64_t count, float* y) {
+  activate(gate, up, count, y, [](Vec x) {
+    const Vec inner = fma(x * x * x, splat(0.044715f), x) * splat(0.797884561f);
+    return splat(0.5f) * x * (splat(1.0f) + tanh(inner));
+  });
+}
+
+void relu2(const float* gate, const float* up, int64_t count, float* y) {
+  activate(gate, up, count, y, [](Vec x) {
+    const Vec positive = max(x, zero());
+    return positive * positive;
+  });
+}
+
+void softcap(float* x, int64_t count, float cap) {
+  const Vec scale = splat(1.0f / cap);
+  each_16(count, [&](int64_t i, int64_t n) {
+    store_first(x + i, tanh(load_first(x + i, n) * scale) * splat(cap), n);
+  });
+}
+
+void softmax(float* x, int64_t count) {
+  float top = x[0];
+  for (int64_t i = 1; i < count; ++i) top = x[i] > top ? x[i] : top;
+  Vec total = zero();
+  each_16(count, [&](int64_t i, int64_t n) {
+    const Vec e = keep_first(exp(load_first(x + i, n) - splat(top)), n);
+    total = total + e;
+    store_first(x + i, e, n);
+  });
+  const Vec inverse = splat(1.0f / sum(total));
+  each_16(count, [&](int64_t i, int64_t n) {
+    store_first(x + i, load_first(x + i, n) * inverse, n);
+  });
+}
+
+void add_scaled(const float* x, float scale, int64_t count, float* y) {
+  each_16(count, [&](int64_t i, int64_t n) {
+    store_first(y + i, fma(splat(scale), load_first(x + i, n), load_first(y + i, n)), n);
+  });
+}
+
+void quantize_row_int8(float* x, int64_t count) {
+  Vec top = zero();
+  each_16(count, [&](int64_t i, int64_t n) { top = max(absolute(load_first(x + i, n)), top); });
+  const float range = largest(top);
+  const float floor = range > 1e-5f ? range : 1e-5f;
+  const Vec up = splat(127.0f / floor);
+  const Vec down = splat(floor / 127.0f);
+  each_16(count, [&](int64_t i, int64_t n) {
+    const Vec q = round_to_even(load_first(x + i, n) * up);
+    store_first(x + i, min(max(q, splat(-128.0f)), splat(127.0f)) * down, n);
+  });
+}
+
+}  // namespace
+}  // namespace brisk

@@ -1,0 +1,133 @@
+// The functions an instruction set provides, as plain C types: files compiled for an instruction
+// set include this header, their vector header and nothing else, so that no inline library code is
+// ever emitted with instructions that other CPUs lack (tests/compute/weak_symbols_test checks).
+//
+// Numerics, the same for every instruction set, bit for bit:
+// - A dot product over `depth` runs in 16 lanes: lane l adds, by fused multiply-add and in
+//   increasing order, the products at positions l, l + 16, l + 32, ...; the lanes are then added as
+//   a tree (8 + 8, 4 + 4, 2 + 2, 1 + 1). Weights are decoded to f32 first, exactly as
+//   Format::decode does.
+// - exp and tanh are the same polynomial everywhere.
+// So results depend neither on the number of rows nor on the instruction set.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace brisk {
+
+enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };
+
+// y[r][c] = x[r] . w[c] (+ bias[c]) (+ y[r][c]) for r < rows, c < cols.
+struct LinearArgs {
+  const float* x;  // (rows, depth), row i at x + i * x_stride
+  int64_t x_stride;
+  int64_t rows;
+  const void* w;  // (cols, depth) in the kernel's format, any alignment
+  int64_t w_row_bytes;
+  int64_t cols;
+  int64_t depth;      // a multiple of the format's block
+  const float* bias;  // (cols) or null
+  float* y;           // (rows, cols), row i at y + i * y_stride
+  int64_t y_stride;
+  bool add;  // add to y instead of overwriting it
+};
+using LinearKernel = void (*)(const LinearArgs&);
+
+// `values` (a multiple of the format's block) to f32.
+using DecodeKernel = void (*)(const void* blocks, int64_t values, float* out);
+
+struct NormArgs {
+  const float* x;       // (cols)
+  const float* weight;  // (cols) or null
+  const float* bias;    // (cols) or null
+  float weight_offset;  // gemma: 1
+  float eps;
+  int64_t cols;
+  float* y;  // (cols); may be x
+};
+
+// Element formats of the KV cache.
+enum class KvElement : uint8_t { kF32, kF16, kBF16 };
+constexpr int kKvElementCount = 3;
+
+constexpr int kKvBlockTokens = 16;       // tokens of a KV block
+constexpr int kKvSegmentBlocks = 16;     // blocks whose softmax is computed together
+constexpr int kAttentionHeadsMax = 16;   // query heads of one call
+
+// Attention of one query position for the query heads that share one KV head.
+// In a block, keys lie transposed, (head_dim, 16 tokens), and values as (16 tokens, value_stride).
+struct AttentionArgs {
+  const float* q;     // (heads, head_dim), head h at q + h * q_stride
+  int64_t q_stride;
+  int64_t heads;      // <= kAttentionHeadsMax
+  int64_t head_dim;
+  int64_t value_stride;  // head_dim rounded up to 16
+  const int32_t* blocks;  // block table of the sequence
+  const void* keys;       // block b begins at keys + b * block_bytes
+  const void* values;
+  int64_t block_bytes;
+  int64_t first;  // first position that is seen
+  int64_t last;   // the query's own position; everything up to it is in the cache
+  float scale;
+  float softcap;  // 0: none
+  float* out;     // (heads, head_dim), head h at out + h * out_stride
+  int64_t out_stride;
+  float* scratch;  // attention_scratch_floats(head_dim)
+};
+constexpr int64_t attention_scratch_floats(int64_t head_dim) {
+  return kAttentionHeadsMax * (kKvSegmentBlocks * kKvBlockTokens + 2 * (head_dim + 16));
+}
+
+// Writes one token's key and value of one KV head into its slot of a block.
+struct KvAppendArgs {
+  const float* key;    // (head_dim)
+  const float* value;  // (head_dim)
+  int64_t head_dim;
+  int64_t value_stride;
+  void* keys;    // of the block and head
+  void* values;
+  int64_t slot;  // token in the block
+};
+
+struct KernelTable {
+  Isa isa;
+  const char* name;
+
+  // Few rows: weights are decoded in registers. Any `rows` up to direct_rows_max.
+  int64_t direct_rows_max;
+  LinearKernel direct_f32;
+  LinearKernel direct_f16;
+  LinearKernel direct_bf16;
+  LinearKernel direct_q8_0;
+  LinearKernel direct_q4_0;
+  // Many rows over weights that are f32 already.
+  LinearKernel linear_f32;
+  DecodeKernel decode_f16;
+  DecodeKernel decode_bf16;
+  DecodeKernel decode_q8_0;
+  DecodeKernel decode_q4_0;
+
+  void (*rms_norm)(const NormArgs&);
+  void (*layer_norm)(const NormArgs&);
+  // y = activation(gate) * up, elementwise; gate == y is allowed. `up` null: no factor.
+  void (*silu)(const float* gate, const float* up, int64_t count, float* y);
+  void (*gelu_tanh)(const float* gate, const float* up, int64_t count, float* y);
+  void (*relu2)(const float* gate, const float* up, int64_t count, float* y);
+  // y = cap * tanh(x / cap), in place.
+  void (*softcap)(float* x, int64_t count, float cap);
+  void (*softmax)(float* x, int64_t count);
+  // y += scale * x
+  void (*add_scaled)(const float* x, float scale, int64_t count, float* y);
+  // Each value becomes round(x * 127 / max|x|) / 127 * max|x| (BitNet b1.58 activations).
+  void (*quantize_row_int8)(float* x, int64_t count);
+
+  void (*kv_append[kKvElementCount])(const KvAppendArgs&);
+  void (*attention[kKvElementCount])(const AttentionArgs&);
+};
+
+extern const KernelTable kKernelsScalar;
+extern const KernelTable kKernelsAvx2;
+extern const KernelTable kKernelsAvx512;
+
+}  // namespace brisk

@@ -1,0 +1,33 @@
+// The table of one instruction set. Include after the vec_*.h and the other bodies.
+#pragma once
+
+namespace brisk {
+
+constexpr KernelTable BRISK_ISA_TABLE = {
+    .isa = kIsa,
+    .name = BRISK_ISA_NAME,
+    .direct_rows_max = kDirectRows,
+    .direct_f32 = linear<F32Weights, kDirectRows, kTileCols>,
+    .direct_f16 = linear<F16Weights, kDirectRows, kTileCols>,
+    .direct_bf16 = linear<BF16Weights, kDirectRows, kTileCols>,
+    .direct_q8_0 = linear<Q8_0Weights, kDirectRows, kTileCols>,
+    .direct_q4_0 = linear<Q4_0Weights, kDirectRows, kTileCols>,
+    .linear_f32 = linear<F32Weights, kTileRows, kTileCols>,
+    .decode_f16 = decode<F16Weights>,
+    .decode_bf16 = decode<BF16Weights>,
+    .decode_q8_0 = decode<Q8_0Weights>,
+    .decode_q4_0 = decode<Q4_0Weights>,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .silu = silu,
+    .gelu_tanh = gelu_tanh,
+    .relu2 = relu2,
+    .softcap = softcap,
+    .softmax = softmax,
+    .add_scaled = add_scaled,
+    .quantize_row_int8 = quantize_row_int8,
+    .kv_append = {kv_append<F32Kv>, kv_append<F16Kv>, kv_append<BF16Kv>},
+    .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>},
+};
+
+}  // namespace brisk
