@@ -28,17 +28,17 @@ struct NamedTensor {
 struct Checkpoint {
   ModelConfig config;
   GenerationDefaults generation;
-  TokenizerData tokenizer;      // kind kNone when the checkpoint has none
-  std::string chat_template;    // Jinja text; empty when there is none
-  Json metadata;                // everything else the file says about itself, for `brisk inspect`
-  std::vector<NamedTensor> tensors;  // in file order
+  TokenizerData tokenizer;    // kind kNone when the checkpoint has none
+  std::string chat_template;  // Jinja text; empty when there is none
+  Json metadata;              // everything else the file says about itself, for `brisk inspect`
+  std::vector<NamedTensor> tensors;                // in file order
   absl::flat_hash_map<std::string, size_t> index;  // name -> position in tensors
 
   std::vector<MappedFile> files;
   std::vector<std::unique_ptr<float[]>> owned;  // scales that a file interleaves with other data
 
   const Tensor* find(std::string_view name) const {
-    const auto it = index.find(name);
+    const auto it = index.find(absl::string_view(name.data(), name.size()));
     return it == index.end() ? nullptr : &tensors[it->second].tensor;
   }
 };

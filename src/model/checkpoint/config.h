@@ -1,5 +1,6 @@
 // A model's hyper-parameters under one set of names, whatever file they came from. Readers fill it
-// (GGUF metadata, Hugging Face config.json, llama2.c headers); model/arch turns it into a ModelSpec.
+// (GGUF metadata, Hugging Face config.json, llama2.c headers); model/arch turns it into a
+// ModelSpec.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +14,19 @@ namespace brisk {
 enum class Layout : uint8_t { kGguf, kHuggingFace, kLlama2c };
 
 struct RopeScaling {
-  enum class Kind : uint8_t { kNone, kLinear, kLlama3, kLongRope };
+  enum class Kind : uint8_t { kNone, kLinear, kLlama3, kLongRope, kYarn };
   Kind kind = Kind::kNone;
   double factor = 1;
   double low_freq_factor = 1;   // llama3
   double high_freq_factor = 4;  // llama3
   int64_t original_context_length = 0;
-  std::vector<float> short_factors;  // longrope; (rotary_dim / 2)
-  std::vector<float> long_factors;   // longrope; (rotary_dim / 2)
-  double attention_factor = 0;       // longrope; 0: sqrt(1 + ln(factor) / ln(original))
+  // longrope; (rotary_dim / 2). Empty in GGUF files: there they are the tensors rope_factors_*.
+  std::vector<float> short_factors;
+  std::vector<float> long_factors;
+  // longrope, 0: sqrt(1 + ln(factor) / ln(original)); yarn, 0: 0.1 ln(factor) + 1.
+  double attention_factor = 0;
+  double beta_fast = 32;  // yarn
+  double beta_slow = 1;   // yarn
 };
 
 // Zero, empty and nullopt mean: the checkpoint does not say.
@@ -39,7 +44,7 @@ struct ModelConfig {
   int64_t ffn_size = 0;
   int64_t context_length = 0;
   double norm_eps = 0;
-  std::string activation;             // Hugging Face's names: "silu", "gelu_pytorch_tanh", ...
+  std::string activation;               // Hugging Face's names: "silu", "gelu_pytorch_tanh", ...
   std::optional<bool> tied_embeddings;  // nullopt: tied when there is no output tensor
   bool attention_bias = false;
 
@@ -51,7 +56,7 @@ struct ModelConfig {
   int64_t sliding_window = 0;          // tokens a query sees, itself included; 0: all
   int64_t sliding_window_pattern = 0;  // every n-th layer sees everything
   std::vector<bool> layer_is_sliding;  // (layers) when the checkpoint lists them
-  double attention_scale = 0;  // multiplies q.k; 0: 1/sqrt(head_dim). gemma: query_pre_attn_scalar^-0.5
+  double attention_scale = 0;  // multiplies q.k; 0: 1/sqrt(head_dim)
   double attention_softcap = 0;
   double final_softcap = 0;
 
