@@ -1,0 +1,110 @@
+#include "serve/http/router.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace brisk::http {
+namespace {
+
+// Takes the next segment off `rest`: "a/b" gives "a" and leaves "b".
+std::string_view take_segment(std::string_view& rest) {
+  const size_t slash = rest.find('/');
+  const std::string_view segment = rest.substr(0, slash);
+  rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+  return segment;
+}
+
+// The time it takes says nothing about where the two differ.
+bool equal_in_constant_time(std::string_view given, std::string_view expected) {
+  size_t difference = given.size() ^ expected.size();
+  for (size_t i = 0; i < given.size(); ++i) {
+    difference |= static_cast<unsigned char>(given[i]) ^
+                  static_cast<unsigned char>(expected[i % expected.size()]);
+  }
+  return difference == 0;
+}
+
+bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
+  if (text.size() < prefix.size()) return false;
+  return std::equal(prefix.begin(), prefix.end(), text.begin(), [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  });
+}
+
+}  // namespace
+
+bool match_path(std::string_view pattern, std::string_view path, std::vector<std::string>& params) {
+  params.clear();
+  if (pattern.empty() || path.empty() || pattern[0] != '/' || path[0] != '/') return false;
+  pattern.remove_prefix(1);
+  path.remove_prefix(1);
+  while (true) {
+    const bool pattern_is_last = pattern.find('/') == std::string_view::npos;
+    const bool path_is_last = path.find('/') == std::string_view::npos;
+    const std::string_view expected = take_segment(pattern);
+    if (expected.ends_with("*}")) {
+      params.emplace_back(path);
+      return !path.empty();
+    }
+    const std::string_view segment = take_segment(path);
+    if (expected.starts_with('{')) {
+      if (segment.empty()) return false;
+      params.emplace_back(segment);
+    } else if (segment != expected) {
+      return false;
+    }
+    if (pattern_is_last || path_is_last) return pattern_is_last && path_is_last;
+  }
+}
+
+Router::Router(std::vector<Route> routes, std::string api_key, ErrorStyle error_style)
+    : routes_(std::move(routes)),
+      api_key_(std::move(api_key)),
+      error_style_(std::move(error_style)) {}
+
+const Route* Router::find(Request& request, Response& refusal) const {
+  const std::string_view method =
+      request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  const Route* found = nullptr;
+  std::string allowed;
+  std::vector<std::string> params;
+  for (const Route& route : routes_) {
+    if (!match_path(route.path, request.path, params)) continue;
+    if (route.method == method) {
+      found = &route;
+      request.params = std::move(params);
+      break;
+    }
+    if (!allowed.empty()) allowed += ", ";
+    allowed += route.method;
+  }
+  if (found == nullptr && allowed.empty()) {
+    refusal = error(404, fmt::format("there is no endpoint {}", request.path), request.path);
+    return nullptr;
+  }
+  if (found == nullptr) {
+    refusal = error(405, fmt::format("{} answers {}", request.path, allowed), request.path);
+    refusal.headers.emplace_back("allow", allowed);
+    return nullptr;
+  }
+  if (found->access == Access::kNeedsKey && !key_is_right(request)) {
+    refusal = error(401, "send the server's key as 'Authorization: Bearer KEY'", request.path);
+    refusal.headers.emplace_back("www-authenticate", "Bearer");
+    return nullptr;
+  }
+  return found;
+}
+
+bool Router::key_is_right(const Request& request) const {
+  if (api_key_.empty()) return true;
+  constexpr std::string_view kBearer = "Bearer ";
+  std::string_view given = request.header("x-api-key");
+  const std::string_view authorization = request.header("authorization");
+  if (starts_with_ignoring_case(authorization, kBearer))
+    given = authorization.substr(kBearer.size());
+  return equal_in_constant_time(given, api_key_);
+}
+
+}  // namespace brisk::http

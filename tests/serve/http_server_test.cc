@@ -1,0 +1,587 @@
+// The HTTP server against clients that are slow, wrong, greedy or suddenly gone.
+#include "serve/http/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "tests/serve/raw_client.h"
+
+namespace brisk::http {
+namespace {
+
+using test::RawClient;
+using test::RawResponse;
+using testing::HasSubstr;
+
+Response text_response(int status, std::string_view message, std::string_view = {}) {
+  Response response;
+  response.status = status;
+  response.content_type = "text/plain";
+  response.body = std::string(message);
+  return response;
+}
+
+// What the handlers below share with the tests.
+struct Stage {
+  std::atomic<int> alive = 0;  // streams and pending answers that exist
+  std::atomic<int> pulls = 0;
+  std::mutex mutex;
+  std::vector<Wakeup> wakeups;
+  std::atomic<bool> open = false;  // pending answers may be given
+
+  void wake_all() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (const Wakeup& wakeup : wakeups) wakeup.wake();
+  }
+  void keep(const Wakeup& wakeup) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    wakeups.push_back(wakeup);
+  }
+  // Waits until `alive` is `expected`.
+  bool alive_becomes(int expected) const {
+    for (int i = 0; i < 1000 && alive != expected; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return alive == expected;
+  }
+};
+
+class Counted {
+ public:
+  explicit Counted(Stage& stage) : stage_(stage) { ++stage_.alive; }
+  ~Counted() { --stage_.alive; }
+
+ protected:
+  Stage& stage_;
+};
+
+class Countdown : public BodyStream, Counted {  // "3 2 1 "
+ public:
+  Countdown(Stage& stage, int from) : Counted(stage), left_(from) {}
+  bool pull(std::string& out) override {
+    ++stage_.pulls;
+    if (left_ > 0) out += std::to_string(left_--) + " ";
+    return left_ == 0;
+  }
+
+ private:
+  int left_;
+};
+
+class Flood : public BodyStream, Counted {  // never ends
+ public:
+  explicit Flood(Stage& stage) : Counted(stage) {}
+  bool pull(std::string& out) override {
+    ++stage_.pulls;
+    out.append(65536, 'x');
+    return false;
+  }
+};
+
+class Silence : public BodyStream, Counted {
+ public:
+  explicit Silence(Stage& stage) : Counted(stage) {}
+  bool pull(std::string& out) override {
+    if (stage_.open) out += "spoken";
+    return stage_.open;
+  }
+  std::string_view keepalive() const override { return ": ping\n\n"; }
+};
+
+class Later : public PendingResponse, Counted {
+ public:
+  explicit Later(Stage& stage) : Counted(stage) {}
+  std::optional<Response> poll() override {
+    if (!stage_.open) return std::nullopt;
+    return text_response(200, "later");
+  }
+};
+
+class HttpServerTest : public testing::Test {
+ protected:
+  void start(Limits limits = {}, std::string api_key = "") {
+    std::vector<Route> routes = {
+        {"GET", "/hello", Access::kOpen,
+         [](const Request&, const Wakeup&) { return text_response(200, "hello"); }},
+        {"POST", "/echo", Access::kNeedsKey,
+         [](const Request& request, const Wakeup&) { return text_response(200, request.body); }},
+        {"GET", "/items/{id*}", Access::kNeedsKey,
+         [](const Request& request, const Wakeup&) {
+           return text_response(200, request.params[0]);
+         }},
+        {"GET", "/throw", Access::kOpen,
+         [](const Request&, const Wakeup&) -> Reply { throw std::runtime_error("secret"); }},
+        {"GET", "/count", Access::kOpen, stream<Countdown>(5)},
+        {"GET", "/flood", Access::kOpen, stream<Flood>()},
+        {"GET", "/silence", Access::kOpen, stream<Silence>()},
+        {"GET", "/later", Access::kOpen,
+         [this](const Request&, const Wakeup& wakeup) -> Reply {
+           stage_.keep(wakeup);
+           return std::make_unique<Later>(stage_);
+         }},
+    };
+    router_ = std::make_unique<Router>(std::move(routes), std::move(api_key), text_response);
+    auto observer = [this](const Exchange& exchange) {
+      const std::lock_guard<std::mutex> lock(stage_.mutex);
+      seen_.push_back(std::string(exchange.method) + " " + std::string(exchange.route) + " " +
+                      std::to_string(exchange.status));
+    };
+    auto server = Server::start({.port = 0, .threads = 2, .limits = limits}, *router_, observer);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = std::move(*server);
+  }
+
+  template <class Stream, class... Args>
+  Handler stream(Args... args) {
+    return [this, args...](const Request&, const Wakeup& wakeup) -> Reply {
+      stage_.keep(wakeup);
+      Response response;
+      response.content_type = "text/event-stream";
+      response.stream = std::make_unique<Stream>(stage_, args...);
+      return response;
+    };
+  }
+
+  RawClient client() const { return RawClient(server_->port()); }
+
+  std::vector<std::string> seen() {
+    const std::lock_guard<std::mutex> lock(stage_.mutex);
+    return seen_;
+  }
+
+  // The status of the answer to raw `text`.
+  int status_of(std::string_view text) const {
+    RawClient raw = client();
+    raw.send(text);
+    return raw.read_response().status;
+  }
+
+  Stage stage_;
+  std::vector<std::string> seen_;
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<Server> server_;  // last: it stops before what it uses goes
+};
+
+TEST_F(HttpServerTest, AnswersAndKeepsTheConnection) {
+  start();
+  RawClient raw = client();
+  for (int i = 0; i < 3; ++i) {
+    raw.get("/hello");
+    const RawResponse response = raw.read_response();
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(response.body, "hello");
+    EXPECT_EQ(response.header("connection"), "keep-alive");
+    EXPECT_EQ(response.header("x-request-id").substr(0, 4), "req-");
+  }
+  EXPECT_EQ(server_->connections(), 1);
+}
+
+TEST_F(HttpServerTest, EchoesAUsableRequestIdAndReplacesOthers) {
+  start();
+  RawClient raw = client();
+  raw.get("/hello", "X-Request-Id: abc-1.2_3\r\n");
+  EXPECT_EQ(raw.read_response().header("x-request-id"), "abc-1.2_3");
+  raw.get("/hello", "X-Request-Id: a b\"<script>\r\n");
+  EXPECT_EQ(raw.read_response().header("x-request-id").substr(0, 4), "req-");
+}
+
+TEST_F(HttpServerTest, ClosesWhenAskedTo) {
+  start();
+  RawClient raw = client();
+  raw.get("/hello", "Connection: close\r\n");
+  EXPECT_EQ(raw.read_response().header("connection"), "close");
+  EXPECT_TRUE(raw.closed_within(2));
+}
+
+TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
+  start();
+  RawClient raw = client();
+  std::string requests;
+  for (int i = 0; i < 50; ++i) {
+    requests += "GET /items/" + std::to_string(i) + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  }
+  raw.send(requests);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(raw.read_response().body, std::to_string(i));
+}
+
+TEST_F(HttpServerTest, KeepsWhatIsPipelinedBehindAStream) {
+  start();
+  RawClient raw = client();
+  raw.get("/silence");
+  ASSERT_TRUE(raw.read_until("\r\n\r\n"));
+  raw.get("/hello");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  stage_.open = true;
+  stage_.wake_all();
+  ASSERT_TRUE(raw.read_until("0\r\n\r\n"));
+  EXPECT_EQ(raw.read_response().body, "hello");
+}
+
+TEST_F(HttpServerTest, ReadsRequestsThatComeByteByByte) {
+  start();
+  RawClient raw = client();
+  for (const char c :
+       std::string("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")) {
+    raw.send(std::string_view(&c, 1));
+  }
+  EXPECT_EQ(raw.read_response().body, "abc");
+}
+
+TEST_F(HttpServerTest, ReadsChunkedBodies) {
+  start();
+  RawClient raw = client();
+  raw.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+  raw.send("4;name=value\r\nwiki\r\n5\r\npedia\r\n");
+  raw.send("0\r\nTrailer: x\r\n\r\n");
+  EXPECT_EQ(raw.read_response().body, "wikipedia");
+  raw.get("/hello");
+  EXPECT_EQ(raw.read_response().body, "hello");
+}
+
+TEST_F(HttpServerTest, AnswersExpectContinue) {
+  start();
+  RawClient raw = client();
+  raw.send("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  EXPECT_EQ(raw.read_response().status, 100);
+  raw.send("ok");
+  EXPECT_EQ(raw.read_response().body, "ok");
+  RawClient odd = client();
+  odd.send("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: a-pony\r\nContent-Length: 2\r\n\r\n");
+  EXPECT_EQ(odd.read_response().status, 417);
+}
+
+TEST_F(HttpServerTest, RefusesABodyWithoutReadingItWhenTheHeadIsWrong) {
+  start({}, "key");
+  RawClient raw = client();
+  raw.send("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+  EXPECT_EQ(raw.read_response().status, 401);
+  EXPECT_TRUE(raw.closed_within(5));
+}
+
+TEST_F(HttpServerTest, RefusesMalformedRequests) {
+  start();
+  EXPECT_EQ(status_of("nonsense\r\n\r\n"), 400);
+  EXPECT_EQ(status_of("GET /hello HTTP/1.1\r\n\r\n"), 400) << "no Host";
+  EXPECT_EQ(status_of("GET /hello HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n"), 400);
+  EXPECT_EQ(status_of("GET hello HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+  EXPECT_EQ(status_of("GET /items/%zz HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+  EXPECT_EQ(status_of("GET /items/%00 HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+  EXPECT_EQ(status_of("GET /hello HTTP/2.0\r\nHost: x\r\n\r\n"), 505);
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"), 400);
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+                      "Content-Length: 2\r\n\r\nab"),
+            400);
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+            400);
+}
+
+TEST_F(HttpServerTest, RefusesTransferEncodingsThatCouldSmuggleRequests) {
+  start();
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"), 501);
+  EXPECT_EQ(
+      status_of(
+          "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+      501);
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+                      "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            400);
+}
+
+TEST_F(HttpServerTest, DecodesPathsAndFindsRoutes) {
+  start();
+  RawClient raw = client();
+  raw.get("/items/org/a%20model?x=1");
+  EXPECT_EQ(raw.read_response().body, "org/a model");
+  raw.get("http://elsewhere/hello");
+  EXPECT_EQ(raw.read_response().body, "hello");
+  raw.get("/items/");
+  EXPECT_EQ(raw.read_response().status, 404);
+  raw.get("/nothing");
+  EXPECT_EQ(raw.read_response().status, 404);
+  raw.get("/echo");
+  const RawResponse response = raw.read_response();
+  EXPECT_EQ(response.status, 405);
+  EXPECT_EQ(response.header("allow"), "POST");
+}
+
+TEST_F(HttpServerTest, HeadHasNoBody) {
+  start();
+  RawClient raw = client();
+  raw.send("HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(raw.read_response(20, true).header("content-length"), "5");
+  raw.get("/hello");
+  EXPECT_EQ(raw.read_response().body, "hello");
+}
+
+TEST_F(HttpServerTest, LimitsHeadersAndBodies) {
+  start({.header_bytes_max = 4096, .body_bytes_max = 1000});
+  RawClient large_header = client();
+  large_header.get("/hello", "X: " + std::string(8000, 'x') + "\r\n");
+  EXPECT_EQ(large_header.read_response().status, 431);
+  RawClient large_body = client();
+  large_body.post("/echo", std::string(200000, 'x'));
+  EXPECT_EQ(large_body.read_response().status, 413);
+  RawClient chunked = client();
+  chunked.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 3; ++i) chunked.send("200\r\n" + std::string(512, 'x') + "\r\n");
+  EXPECT_EQ(chunked.read_response().status, 413);
+  RawClient fits = client();
+  fits.post("/echo", std::string(1000, 'x'));
+  EXPECT_EQ(fits.read_response().body.size(), 1000u);
+}
+
+TEST_F(HttpServerTest, SlowHeadersAndBodiesAreTimedOut) {
+  start({.header_seconds_max = 0.3, .body_seconds_max = 0.3});
+  RawClient slow_head = client();
+  slow_head.send("GET /hello HTT");
+  EXPECT_EQ(slow_head.read_response().status, 408);
+  RawClient slow_body = client();
+  slow_body.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+  EXPECT_EQ(slow_body.read_response().status, 408);
+  RawClient trickle = client();  // every byte comes in time, the whole does not
+  trickle.send("GET /hello HTTP/1.1\r\n");
+  int sent = 0;
+  while (sent < 100 && trickle.send("x")) {
+    ++sent;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_LT(sent, 100);
+  RawClient mute = client();
+  EXPECT_TRUE(mute.closed_within(2));
+}
+
+TEST_F(HttpServerTest, ClosesIdleConnections) {
+  start({.keep_alive_seconds = 0.2});
+  RawClient raw = client();
+  raw.get("/hello");
+  EXPECT_EQ(raw.read_response().status, 200);
+  EXPECT_TRUE(raw.closed_within(2));
+}
+
+TEST_F(HttpServerTest, RefusesConnectionsBeyondTheLimit) {
+  start({.connections_max = 2});
+  RawClient first = client();
+  first.get("/hello");
+  EXPECT_EQ(first.read_response().status, 200);
+  {
+    RawClient second = client();
+    second.get("/hello");
+    EXPECT_EQ(second.read_response().status, 200);
+    RawClient third = client();
+    EXPECT_EQ(third.read_response().status, 503);
+    EXPECT_TRUE(third.closed_within(2));
+  }
+  for (int i = 0; i < 200 && server_->connections() > 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  RawClient fourth = client();
+  fourth.get("/hello");
+  EXPECT_EQ(fourth.read_response().status, 200);
+}
+
+TEST_F(HttpServerTest, AsksForTheKeyWhereTheRouteSaysSo) {
+  start({}, "s3cret");
+  RawClient raw = client();
+  raw.get("/hello");
+  EXPECT_EQ(raw.read_response().status, 200);
+  raw.get("/items/1");
+  const RawResponse refused = raw.read_response();
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(refused.header("www-authenticate"), "Bearer");
+  for (const char* wrong :
+       {"Bearer s3cre", "Bearer s3crets", "Bearer ", "Basic s3cret", "Bearer S3cret"}) {
+    raw.get("/items/1", "Authorization: " + std::string(wrong) + "\r\n");
+    EXPECT_EQ(raw.read_response().status, 401) << wrong;
+  }
+  raw.get("/items/1", "Authorization: bearer s3cret\r\n");
+  EXPECT_EQ(raw.read_response().status, 200);
+  raw.get("/items/1", "x-api-key: s3cret\r\n");
+  EXPECT_EQ(raw.read_response().status, 200);
+}
+
+TEST_F(HttpServerTest, AThrowingHandlerIsA500ThatTellsNothing) {
+  start();
+  RawClient raw = client();
+  raw.get("/throw");
+  const RawResponse response = raw.read_response();
+  EXPECT_EQ(response.status, 500);
+  EXPECT_THAT(response.body, testing::Not(HasSubstr("secret")));
+  raw.get("/hello");
+  EXPECT_EQ(raw.read_response().status, 200);
+}
+
+TEST_F(HttpServerTest, StreamsInChunksAndGoesOn) {
+  start();
+  RawClient raw = client();
+  raw.get("/count");
+  const RawResponse response = raw.read_response();
+  EXPECT_EQ(response.header("transfer-encoding"), "chunked");
+  EXPECT_EQ(response.body, "5 4 3 2 1 ");
+  EXPECT_TRUE(response.whole);
+  raw.get("/hello");
+  EXPECT_EQ(raw.read_response().status, 200);
+  EXPECT_TRUE(stage_.alive_becomes(0));
+}
+
+TEST_F(HttpServerTest, StreamsToHttp10UntilClose) {
+  start();
+  RawClient raw = client();
+  raw.send("GET /count HTTP/1.0\r\n\r\n");
+  const RawResponse response = raw.read_response();
+  EXPECT_EQ(response.header("transfer-encoding"), "");
+  EXPECT_EQ(response.body, "5 4 3 2 1 ");
+  EXPECT_TRUE(response.whole);
+}
+
+TEST_F(HttpServerTest, PingsThroughSilence) {
+  start({.ping_seconds = 0.05});
+  RawClient raw = client();
+  raw.get("/silence");
+  EXPECT_TRUE(raw.read_until(": ping\n\n"));
+  EXPECT_TRUE(raw.read_until(": ping\n\n"));
+  stage_.open = true;
+  stage_.wake_all();
+  EXPECT_TRUE(raw.read_until("spoken"));
+}
+
+TEST_F(HttpServerTest, WaitsForAPendingAnswer) {
+  start();
+  RawClient raw = client();
+  raw.get("/later");
+  EXPECT_TRUE(stage_.alive_becomes(1));
+  EXPECT_EQ(raw.read_response(0.1).status, 0);
+  stage_.open = true;
+  stage_.wake_all();
+  EXPECT_EQ(raw.read_response().body, "later");
+  EXPECT_TRUE(stage_.alive_becomes(0));
+}
+
+TEST_F(HttpServerTest, AClientThatLeavesEndsItsStreamOrPendingAnswer) {
+  start();
+  for (const char* path : {"/silence", "/later", "/flood"}) {
+    RawClient polite = client();
+    RawClient rude = client();
+    polite.get(path);
+    rude.get(path);
+    ASSERT_TRUE(stage_.alive_becomes(2)) << path;
+    polite.close();
+    EXPECT_TRUE(stage_.alive_becomes(1)) << path;
+    rude.reset();
+    EXPECT_TRUE(stage_.alive_becomes(0)) << path;
+  }
+  stage_.wake_all();  // late news for nobody
+}
+
+TEST_F(HttpServerTest, ASlowReaderIsNotPulledAheadAndIsCancelledInTheEnd) {
+  start({.write_seconds_max = 0.5, .send_buffer_bytes = 65536});
+  RawClient slow(server_->port(), 65536);
+  slow.get("/flood");
+  ASSERT_TRUE(stage_.alive_becomes(1));
+  RawClient other = client();
+  for (int i = 0; i < 10; ++i) {
+    other.get("/hello");
+    EXPECT_EQ(other.read_response().status, 200) << "a slow reader slows only itself";
+  }
+  EXPECT_LT(stage_.pulls, 200) << "nothing piles up for it";
+  EXPECT_TRUE(stage_.alive_becomes(0)) << "cancelled when it takes nothing for too long";
+}
+
+TEST_F(HttpServerTest, ManyClientsAtOnce) {
+  start();
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 16; ++t) {
+    threads.emplace_back([this, &right] {
+      RawClient raw = client();
+      for (int i = 0; i < 50; ++i) {
+        raw.get(i % 2 == 0 ? "/hello" : "/count");
+        const RawResponse response = raw.read_response();
+        if (response.body == (i % 2 == 0 ? "hello" : "5 4 3 2 1 ")) ++right;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 16 * 50);
+}
+
+TEST_F(HttpServerTest, DrainFinishesWhatRunsAndTakesNothingNew) {
+  start();
+  RawClient idle = client();
+  idle.get("/hello");
+  EXPECT_EQ(idle.read_response().status, 200);
+  RawClient running = client();
+  running.get("/silence");
+  ASSERT_TRUE(stage_.alive_becomes(1));
+  server_->begin_drain();
+  EXPECT_FALSE(server_->wait_idle(0.1));
+  idle.get("/hello");
+  EXPECT_EQ(idle.read_response().header("connection"), "close");
+  EXPECT_TRUE(idle.closed_within(2));
+  RawClient late = client();
+  late.get("/hello");
+  EXPECT_EQ(late.read_response(1).status, 0);
+  stage_.open = true;
+  stage_.wake_all();
+  EXPECT_EQ(running.read_response().body, "spoken");
+  EXPECT_TRUE(server_->wait_idle(5));
+}
+
+TEST_F(HttpServerTest, StopEndsEverything) {
+  start();
+  std::vector<RawClient> clients;
+  for (const char* path : {"/silence", "/later", "/flood", "/hello"}) {
+    clients.push_back(client());
+    clients.back().get(path);
+  }
+  ASSERT_TRUE(stage_.alive_becomes(3));
+  server_->stop();
+  EXPECT_EQ(stage_.alive, 0);
+  EXPECT_EQ(server_->connections(), 0);
+  for (RawClient& each : clients) EXPECT_TRUE(each.closed_within(2));
+}
+
+TEST_F(HttpServerTest, TellsTheObserverTheRouteAndNotThePath) {
+  start();
+  RawClient raw = client();
+  raw.get("/items/7");
+  raw.read_response();
+  raw.get("/nothing");
+  raw.read_response();
+  server_->stop();
+  EXPECT_THAT(seen(), testing::ElementsAre("GET /items/{id*} 200", "GET  404"));
+}
+
+TEST(Server, SaysWhyItCannotListen) {
+  const Router router({}, "", text_response);
+  EXPECT_EQ(Server::start({.host = "not an address", .port = 0}, router).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Server::start({.port = 70000}, router).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const auto first = Server::start({.port = 0}, router);
+  ASSERT_TRUE(first.ok());
+  const auto second = Server::start({.port = (*first)->port()}, router);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("in use"));
+}
+
+TEST(Router, MatchesPatterns) {
+  std::vector<std::string> params;
+  EXPECT_TRUE(match_path("/", "/", params));
+  EXPECT_TRUE(match_path("/a/{x}/c", "/a/b/c", params));
+  EXPECT_THAT(params, testing::ElementsAre("b"));
+  EXPECT_FALSE(match_path("/a/{x}/c", "/a//c", params));
+  EXPECT_FALSE(match_path("/a/{x}", "/a/b/c", params));
+  EXPECT_FALSE(match_path("/a", "/a/", params));
+  EXPECT_FALSE(match_path("/a/", "/a", params));
+  EXPECT_TRUE(match_path("/a/{x*}", "/a/b/c/", params));
+  EXPECT_THAT(params, testing::ElementsAre("b/c/"));
+  EXPECT_FALSE(match_path("/a", "", params));
+}
+
+}  // namespace
+}  // namespace brisk::http
