@@ -22,8 +22,19 @@ struct Model {
   std::unique_ptr<const Tokenizer> tokenizer;  // null when there is none
 };
 
+struct LoadOptions {
+  std::string tokenizer_path;  // see OpenOptions
+  // Tokens of a sequence at most; 0: what the model was made for. A longrope model asked for no
+  // more than its original context rotates with its short factors.
+  int64_t context_max = 0;
+};
+
 // Opens, recognises and checks a model. Errors name the file and what to do about it.
 absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
-                                                        const OpenOptions& options = {});
+                                                        const LoadOptions& options = {});
+
+// Weights that one token is multiplied with, head included: a forward pass does twice as many
+// operations, attention aside.
+int64_t active_parameters(const Model& model);
 
 }  // namespace brisk

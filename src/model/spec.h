@@ -9,12 +9,12 @@
 namespace brisk {
 
 enum class NormKind : uint8_t {
-  kRms,            // x / rms(x) * w            (Zhang, Sennrich 2019)
-  kRmsPlusOne,     // x / rms(x) * (1 + w)      (gemma in its Hugging Face layout)
-  kLayer,          // (x - mean) / std * w + b  (Ba, Kiros, Hinton 2016)
+  kRms,         // x / rms(x) * w            (Zhang, Sennrich 2019)
+  kRmsPlusOne,  // x / rms(x) * (1 + w)      (gemma in its Hugging Face layout)
+  kLayer,       // (x - mean) / std * w + b  (Ba, Kiros, Hinton 2016)
 };
 
-enum class Activation : uint8_t { kSilu, kGeluTanh, kGelu, kRelu2 };
+enum class Activation : uint8_t { kSilu, kGeluTanh, kRelu2 };
 
 // Which pairs of a head's dimensions rotate together.
 enum class RopeStyle : uint8_t {
@@ -26,15 +26,15 @@ enum class RopeStyle : uint8_t {
 struct RopeSpec {
   RopeStyle style = RopeStyle::kHalves;
   int rotary_dim = 0;
-  std::vector<float> inverse_frequencies;  // (rotary_dim / 2), scaling included
-  float magnitude = 1;                     // multiplies sin and cos (longrope)
+  std::vector<double> inverse_frequencies;  // (rotary_dim / 2), scaling included
+  float magnitude = 1;                      // multiplies sin and cos (longrope)
 };
 
 struct MoeSpec {
   int experts = 0;
   int experts_per_token = 0;
-  int ffn_size = 0;             // of one expert
-  int shared_ffn_size = 0;      // of the always-on expert; 0: none
+  int ffn_size = 0;               // of one expert
+  int shared_ffn_size = 0;        // of the always-on expert; 0: none
   bool normalize_weights = true;  // the chosen experts' weights sum to 1
 };
 
@@ -57,19 +57,16 @@ struct ModelSpec {
   NormKind norm = NormKind::kRms;
   float norm_eps = 1e-5f;
   Activation activation = Activation::kSilu;
-  bool gated_mlp = true;       // down(act(gate(x)) * up(x)); otherwise down(act(up(x)))
-  float attention_scale = 1;   // multiplies q.k
+  bool gated_mlp = true;        // down(act(gate(x)) * up(x)); otherwise down(act(up(x)))
+  float attention_scale = 1;    // multiplies q.k
   float attention_softcap = 0;  // c * tanh(score / c); 0: none
   float final_softcap = 0;
   float embedding_scale = 1;
-  bool learned_positions = false;      // gpt2
-  bool quantize_activations = false;   // bitnet: unweighted norm and int8 rows before every product
+  bool learned_positions = false;     // gpt2
+  bool quantize_activations = false;  // bitnet: unweighted norm and int8 rows before every product
   MoeSpec moe;
   std::vector<RopeSpec> ropes;
   std::vector<LayerSpec> layers;
 };
-
-// Weights that a token's forward pass multiplies with (for operation counts): no embedding table.
-int64_t active_parameters(const ModelSpec& spec);
 
 }  // namespace brisk

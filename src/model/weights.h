@@ -1,6 +1,8 @@
 // The tensors of a model under the names the decoder uses, as views into the checkpoint.
 #pragma once
 
+#include <cstddef>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -38,11 +40,14 @@ struct LayerWeights {
 };
 
 struct Weights {
-  Tensor embedding;            // (vocab, hidden)
+  Tensor embedding;                 // (vocab, hidden)
   std::optional<Tensor> positions;  // (context, hidden): gpt2
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
   Linear head;  // (vocab, hidden); the embedding itself where they are tied
+
+  // What could not be used where it lies: transposed projections.
+  std::vector<std::unique_ptr<std::byte[]>> owned;
 };
 
 }  // namespace brisk

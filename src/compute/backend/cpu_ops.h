@@ -18,10 +18,10 @@ namespace brisk {
 // y = x * weight^T (+ bias), or y += ... when `add`. Columns are shared out in units of
 // kColumnUnit, the same way for every product of equal width.
 struct LinearOp {
-  ConstMatView input;  // (rows, depth)
+  ConstMatView input;              // (rows, depth)
   const Tensor* weight = nullptr;  // (columns, depth), any format that can be decoded
   std::span<const float> bias;     // (columns) or empty
-  MatView output;  // (rows, columns)
+  MatView output;                  // (rows, columns)
   bool add = false;
 };
 inline constexpr int64_t kColumnUnit = 16;
@@ -59,7 +59,7 @@ struct AttentionOp {
 
 // Rotates the first `rotary_dim` dimensions of each head of row r by the angles of its position.
 struct RopeOp {
-  MatView x;  // (rows, heads * head_dim), in place
+  MatView x;                   // (rows, heads * head_dim), in place
   const float* cos = nullptr;  // (rows, rotary_dim / 2)
   const float* sin = nullptr;
   int heads = 0;
@@ -83,8 +83,8 @@ class CpuOps {
   void begin_attention() { next_attention_task_.store(0, std::memory_order_relaxed); }
 
   // Appends rows of k and v (rows, kv_heads * head_dim) to the cache. Shares rows.
-  void append_kv(Worker worker, const KvLayer& kv, std::span<const SliceView> slices, ConstMatView k,
-                 ConstMatView v) const;
+  void append_kv(Worker worker, const KvLayer& kv, std::span<const SliceView> slices,
+                 ConstMatView k, ConstMatView v) const;
 
   static void rope_row(const RopeOp& op, int64_t row);
 

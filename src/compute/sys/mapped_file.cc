@@ -85,8 +85,7 @@ absl::Status write_file_atomically(const std::string& path, std::string_view con
   const std::string temporary = fmt::format("{}.{}.part", path, ::getpid());
   absl::Status status;
   {
-    const Descriptor fd(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (fd.get() < 0) return os_error(temporary, "create");
     status = write_all(fd.get(), contents, temporary);
   }

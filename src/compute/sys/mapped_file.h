@@ -32,7 +32,8 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-// The whole file as a string, for small ones. Errors as above, and ResourceExhausted over the limit.
+// The whole file as a string, for small ones. Errors as above, and ResourceExhausted over the
+// limit.
 absl::StatusOr<std::string> read_file(const std::string& path, size_t bytes_max);
 
 // Writes `contents` beside `path` and renames it there, so that a reader sees all of it or nothing.

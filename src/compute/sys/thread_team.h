@@ -1,6 +1,6 @@
 // A persistent team of threads that runs one function in lock step: every member executes the same
-// code on its own share of the work and meets the others at barriers (SPMD). A whole forward pass is
-// one such function.
+// code on its own share of the work and meets the others at barriers (SPMD). A whole forward pass
+// is one such function.
 #pragma once
 
 #include <atomic>

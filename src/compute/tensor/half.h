@@ -21,7 +21,8 @@ inline float f16_to_f32(uint16_t bits) {
     return std::bit_cast<float>(sign | 0x7F800000 | (magnitude & 0x3FF) << 13);
   }
   if (magnitude < 0x400) {  // zero and subnormals: magnitude * 2^-24, exact in f32
-    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-24f));
+    return std::bit_cast<float>(sign |
+                                std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-24f));
   }
   return std::bit_cast<float>(sign | ((magnitude << 13) + (uint32_t{112} << 23)));
 }

@@ -59,7 +59,8 @@ inline void block_scores(const AttentionArgs& a, const float* q, const char* key
   }
 }
 
-// partial[h] = sum over tokens [begin, end) of the segment of p[h][t] * value[t], D x 16 dimensions.
+// partial[h] = sum over tokens [begin, end) of the segment of p[h][t] * value[t], D x 16
+// dimensions.
 template <class E, int H, int D>
 inline void weigh_values(const AttentionArgs& a, int64_t segment, int64_t begin, int64_t end,
                          const float* p, int64_t dim, float* partial, int64_t partial_stride) {

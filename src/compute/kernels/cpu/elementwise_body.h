@@ -83,8 +83,7 @@ inline void activate(const float* gate, const float* up, int64_t count, float* y
 }
 
 void silu(const float* gate, const float* up, int64_t count, float* y) {
-  activate(gate, up, count, y,
-           [](Vec x) { return x / (splat(1.0f) + exp(zero() - x)); });
+  activate(gate, up, count, y, [](Vec x) { return x / (splat(1.0f) + exp(zero() - x)); });
 }
 
 // The tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
@@ -119,9 +118,8 @@ void softmax(float* x, int64_t count) {
     store_first(x + i, e, n);
   });
   const Vec inverse = splat(1.0f / sum(total));
-  each_16(count, [&](int64_t i, int64_t n) {
-    store_first(x + i, load_first(x + i, n) * inverse, n);
-  });
+  each_16(count,
+          [&](int64_t i, int64_t n) { store_first(x + i, load_first(x + i, n) * inverse, n); });
 }
 
 void add_scaled(const float* x, float scale, int64_t count, float* y) {

@@ -51,18 +51,18 @@ struct NormArgs {
 enum class KvElement : uint8_t { kF32, kF16, kBF16 };
 constexpr int kKvElementCount = 3;
 
-constexpr int kKvBlockTokens = 16;       // tokens of a KV block
-constexpr int kKvSegmentBlocks = 16;     // blocks whose softmax is computed together
-constexpr int kAttentionHeadsMax = 16;   // query heads of one call
+constexpr int kKvBlockTokens = 16;      // tokens of a KV block
+constexpr int kKvSegmentBlocks = 16;    // blocks whose softmax is computed together
+constexpr int kAttentionHeadsMax = 16;  // query heads of one call
 
 // Attention of one query position for the query heads that share one KV head.
 // In a block, keys lie transposed, (head_dim, 16 tokens), and values as (16 tokens, value_stride).
 struct AttentionArgs {
-  const float* q;     // (heads, head_dim), head h at q + h * q_stride
+  const float* q;  // (heads, head_dim), head h at q + h * q_stride
   int64_t q_stride;
-  int64_t heads;      // <= kAttentionHeadsMax
+  int64_t heads;  // <= kAttentionHeadsMax
   int64_t head_dim;
-  int64_t value_stride;  // head_dim rounded up to 16
+  int64_t value_stride;   // head_dim rounded up to 16
   const int32_t* blocks;  // block table of the sequence
   const void* keys;       // block b begins at keys + b * block_bytes
   const void* values;
@@ -85,7 +85,7 @@ struct KvAppendArgs {
   const float* value;  // (head_dim)
   int64_t head_dim;
   int64_t value_stride;
-  void* keys;    // of the block and head
+  void* keys;  // of the block and head
   void* values;
   int64_t slot;  // token in the block
 };

@@ -29,7 +29,9 @@ inline Vec load_first(const void* p, int64_t n) {
   return {_mm512_maskz_loadu_ps(first_lanes(n), p)};
 }
 inline void store(void* p, Vec a) { _mm512_storeu_ps(p, a.v); }
-inline void store_first(void* p, Vec a, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+inline void store_first(void* p, Vec a, int64_t n) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), a.v);
+}
 inline Vec keep_first(Vec a, int64_t n) { return {_mm512_maskz_mov_ps(first_lanes(n), a.v)}; }
 
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
@@ -70,8 +72,7 @@ inline Vec load_f16(const void* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
 inline Vec load_bf16(const void* p) {
-  const __m512i wide =
-      _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
 inline Vec load_i8(const void* p) {
@@ -80,15 +81,14 @@ inline Vec load_i8(const void* p) {
 }
 // The low or high halves of 16 bytes, as unsigned numbers minus 8.
 inline Vec load_low_nibbles(const void* p) {
-  const __m128i bytes = _mm_and_si128(_mm_loadu_si128(static_cast<const __m128i*>(p)),
-                                      _mm_set1_epi8(15));
+  const __m128i bytes =
+      _mm_and_si128(_mm_loadu_si128(static_cast<const __m128i*>(p)), _mm_set1_epi8(15));
   const __m512i wide = _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(8));
   return {_mm512_cvtepi32_ps(wide)};
 }
 inline Vec load_high_nibbles(const void* p) {
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
-  return {_mm512_cvtepi32_ps(
-      _mm512_sub_epi32(_mm512_srli_epi32(bytes, 4), _mm512_set1_epi32(8)))};
+  return {_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_srli_epi32(bytes, 4), _mm512_set1_epi32(8)))};
 }
 inline void store_f16(void* p, Vec a) {
   _mm256_storeu_si256(static_cast<__m256i*>(p),
@@ -97,12 +97,10 @@ inline void store_f16(void* p, Vec a) {
 inline void store_bf16(void* p, Vec a) {
   const __m512i bits = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
   const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
   const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-  _mm256_storeu_si256(static_cast<__m256i*>(p),
-                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
 }
 
 }  // namespace

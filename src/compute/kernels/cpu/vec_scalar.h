@@ -153,14 +153,12 @@ inline Vec load_i8(const void* p) {
 }
 // The low or high halves of 16 bytes, as unsigned numbers minus 8.
 inline Vec load_low_nibbles(const void* p) {
-  return each([&](int i) {
-    return static_cast<float>((static_cast<const uint8_t*>(p)[i] & 15) - 8);
-  });
+  return each(
+      [&](int i) { return static_cast<float>((static_cast<const uint8_t*>(p)[i] & 15) - 8); });
 }
 inline Vec load_high_nibbles(const void* p) {
-  return each([&](int i) {
-    return static_cast<float>((static_cast<const uint8_t*>(p)[i] >> 4) - 8);
-  });
+  return each(
+      [&](int i) { return static_cast<float>((static_cast<const uint8_t*>(p)[i] >> 4) - 8); });
 }
 inline void store_f16(void* p, Vec a) {
   for (int i = 0; i < kLanes; ++i) {

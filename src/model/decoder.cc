@@ -1,0 +1,432 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "compute/quant/format.h"
+
+namespace brisk {
+namespace {
+
+int64_t widest_mlp(const ModelSpec& spec) {
+  return std::max({spec.ffn_size, spec.moe.ffn_size, spec.moe.shared_ffn_size});
+}
+
+int64_t depth_max(const ModelSpec& spec) {
+  return std::max(
+      {int64_t{spec.hidden_size}, int64_t{spec.heads} * spec.head_dim, widest_mlp(spec)});
+}
+
+void allocate(std::vector<float>* buffer, int64_t rows, int64_t cols) {
+  buffer->assign(static_cast<size_t>(rows * cols), 0.0f);
+}
+
+// The k largest of `probabilities`, largest first, lower index first among equals.
+void largest(std::span<const float> probabilities, std::span<int32_t> indices,
+             std::span<float> values) {
+  for (size_t i = 0; i < indices.size(); ++i) {
+    int32_t best = -1;
+    for (int32_t e = 0; e < static_cast<int32_t>(probabilities.size()); ++e) {
+      const auto taken = indices.first(i);
+      if (std::find(taken.begin(), taken.end(), e) != taken.end()) continue;
+      if (best < 0 ||
+          probabilities[static_cast<size_t>(e)] > probabilities[static_cast<size_t>(best)]) {
+        best = e;
+      }
+    }
+    indices[i] = best;
+    values[i] = probabilities[static_cast<size_t>(best)];
+  }
+}
+
+}  // namespace
+
+Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& team, KvMemory& kv,
+                 const DecoderOptions& options)
+    : model_(model),
+      spec_(model.spec),
+      team_(team),
+      kv_(kv),
+      ops_(kernels, team.size(), depth_max(model.spec), model.spec.head_dim),
+      options_(options) {
+  const int64_t rows = options.rows_max;
+  allocate(&x_, rows, spec_.hidden_size);
+  allocate(&h_, rows, spec_.hidden_size);
+  allocate(&branch_, rows, spec_.hidden_size);
+  allocate(&q_, rows, int64_t{spec_.heads} * spec_.head_dim);
+  allocate(&k_, rows, int64_t{spec_.kv_heads} * spec_.head_dim);
+  allocate(&v_, rows, int64_t{spec_.kv_heads} * spec_.head_dim);
+  allocate(&mixed_, rows, int64_t{spec_.heads} * spec_.head_dim);
+  allocate(&gate_, rows, widest_mlp(spec_));
+  allocate(&up_, rows, widest_mlp(spec_));
+  allocate(&logits_, options.logits_rows_max, spec_.vocab_size);
+  for (const RopeSpec& rope : spec_.ropes) {
+    Angles& angles = angles_.emplace_back();
+    allocate(&angles.cos, rows, rope.rotary_dim / 2);
+    allocate(&angles.sin, rows, rope.rotary_dim / 2);
+  }
+  if (spec_.moe.experts > 0) {
+    const auto chosen = static_cast<size_t>(rows * spec_.moe.experts_per_token);
+    allocate(&router_, rows, spec_.moe.experts);
+    chosen_.resize(chosen);
+    chosen_weight_.resize(chosen);
+    allocate(&gathered_, rows, spec_.hidden_size);
+    allocate(&expert_out_, rows, spec_.hidden_size);
+    allocate(&shared_gate_, rows, 1);
+    expert_rows_.resize(static_cast<size_t>(team.size()));
+    for (ExpertRows& list : expert_rows_) {
+      list.rows.reserve(static_cast<size_t>(rows));
+      list.shares.reserve(static_cast<size_t>(rows));
+    }
+  }
+}
+
+MatView Decoder::forward(const StepBatch& batch) {
+  rows_ = static_cast<int64_t>(batch.tokens.size());
+  const auto wanted = static_cast<int64_t>(batch.logits_rows.size());
+  BRISK_CHECK(rows_ >= 1 && rows_ <= options_.rows_max && wanted <= options_.logits_rows_max);
+  team_.run([&](Worker worker) { run(worker, batch); });
+  return {logits_.data(), wanted, spec_.vocab_size, spec_.vocab_size};
+}
+
+void Decoder::run(Worker worker, const StepBatch& batch) {
+  embed(worker, batch);
+  compute_angles(worker, batch);
+  for (size_t i = 0; i < spec_.layers.size(); ++i) {
+    attention_block(worker, batch, i);
+    if (spec_.layers[i].routed) {
+      routed_mlp(worker, i);
+    } else {
+      dense_mlp(worker, i);
+    }
+  }
+  head(worker, batch);
+}
+
+void Decoder::embed(Worker worker, const StepBatch& batch) {
+  const Range mine = worker.share(rows_);
+  const int64_t hidden = spec_.hidden_size;
+  for (const SliceView& slice : batch.slices) {
+    for (int64_t r = std::max(mine.begin, slice.row_begin); r < std::min(mine.end, slice.row_end);
+         ++r) {
+      float* x = x_.data() + r * hidden;
+      decode_values(model_.weights.embedding, batch.tokens[static_cast<size_t>(r)] * hidden, hidden,
+                    x);
+      if (spec_.embedding_scale != 1) {
+        for (int64_t i = 0; i < hidden; ++i) x[i] *= spec_.embedding_scale;
+      }
+      if (spec_.learned_positions) {
+        float* position = h_.data() + r * hidden;
+        decode_values(*model_.weights.positions,
+                      (slice.first_position + r - slice.row_begin) * hidden, hidden, position);
+        ops_.kernels().add_scaled(position, 1, hidden, x);
+      }
+    }
+  }
+}
+
+void Decoder::compute_angles(Worker worker, const StepBatch& batch) {
+  const Range mine = worker.share(rows_);
+  for (size_t i = 0; i < spec_.ropes.size(); ++i) {
+    const RopeSpec& rope = spec_.ropes[i];
+    if (rope.style == RopeStyle::kNone) continue;
+    const auto half = static_cast<int64_t>(rope.inverse_frequencies.size());
+    for (const SliceView& slice : batch.slices) {
+      for (int64_t r = std::max(mine.begin, slice.row_begin); r < std::min(mine.end, slice.row_end);
+           ++r) {
+        const auto position = static_cast<double>(slice.first_position + r - slice.row_begin);
+        float* cos = angles_[i].cos.data() + r * half;
+        float* sin = angles_[i].sin.data() + r * half;
+        for (int64_t d = 0; d < half; ++d) {
+          const double angle = position * rope.inverse_frequencies[static_cast<size_t>(d)];
+          cos[d] = static_cast<float>(std::cos(angle)) * rope.magnitude;
+          sin[d] = static_cast<float>(std::sin(angle)) * rope.magnitude;
+        }
+      }
+    }
+  }
+}
+
+// Rows are shared the same way by every row-wise operation, so consecutive ones need no sync.
+void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t index) {
+  const LayerWeights& layer = model_.weights.layers[index];
+  const int64_t hidden = spec_.hidden_size;
+  const MatView x = rows_of(x_, hidden), h = rows_of(h_, hidden), branch = rows_of(branch_, hidden);
+  const MatView q = rows_of(q_, int64_t{spec_.heads} * spec_.head_dim);
+  const MatView k = rows_of(k_, int64_t{spec_.kv_heads} * spec_.head_dim);
+  const MatView v = rows_of(v_, int64_t{spec_.kv_heads} * spec_.head_dim);
+  const MatView mixed = rows_of(mixed_, int64_t{spec_.heads} * spec_.head_dim);
+  const Range mine = worker.share(rows_);
+
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    norm_row(layer.attention_norm, x.row(r), hidden, h.row(r));
+  }
+  quantize_rows(worker, h);
+  if (worker.index == 0) ops_.begin_attention();
+  worker.sync();
+
+  product(worker, layer.q, h, q);
+  product(worker, layer.k, h, k);
+  product(worker, layer.v, h, v);
+  worker.sync();
+
+  position_heads(worker, batch, index);
+  ops_.append_kv(worker, kv_.layer(static_cast<int64_t>(index)), batch.slices, k, v);
+  worker.sync();
+
+  ops_.attention(worker, {.q = q,
+                          .out = mixed,
+                          .kv = kv_.layer(static_cast<int64_t>(index)),
+                          .slices = batch.slices,
+                          .heads = spec_.heads,
+                          .sliding_window = spec_.layers[index].sliding_window,
+                          .scale = spec_.attention_scale,
+                          .softcap = spec_.attention_softcap});
+  worker.sync();
+  if (spec_.quantize_activations) {
+    norm_and_quantize_rows(worker, mixed);
+    worker.sync();
+  }
+
+  const bool has_own_norm = !layer.post_attention_norm.weight.empty();
+  product(worker, layer.o, mixed, has_own_norm ? branch : x, /*add=*/!has_own_norm);
+  worker.sync();
+
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    if (has_own_norm) {
+      norm_row(layer.post_attention_norm, branch.row(r), hidden, branch.row(r));
+      ops_.kernels().add_scaled(branch.row(r), 1, hidden, x.row(r));
+    }
+    norm_row(layer.ffn_norm, x.row(r), hidden, h.row(r));
+  }
+  quantize_rows(worker, h);
+  worker.sync();
+}
+
+// Per-head norms and rotation of this member's rows.
+void Decoder::position_heads(Worker worker, const StepBatch& batch, size_t index) {
+  const LayerWeights& layer = model_.weights.layers[index];
+  const auto rope_index = static_cast<size_t>(spec_.layers[index].rope);
+  const RopeSpec& rope = spec_.ropes[rope_index];
+  const MatView q = rows_of(q_, int64_t{spec_.heads} * spec_.head_dim);
+  const MatView k = rows_of(k_, int64_t{spec_.kv_heads} * spec_.head_dim);
+  RopeOp op = {.x = q,
+               .cos = angles_[rope_index].cos.data(),
+               .sin = angles_[rope_index].sin.data(),
+               .heads = spec_.heads,
+               .head_dim = spec_.head_dim,
+               .rotary_dim = rope.rotary_dim,
+               .interleaved = rope.style == RopeStyle::kInterleaved};
+  const Range mine = worker.share(static_cast<int64_t>(batch.tokens.size()));
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    if (!layer.q_norm.weight.empty()) {
+      for (int i = 0; i < spec_.heads; ++i) {
+        float* head = q.row(r) + i * spec_.head_dim;
+        norm_row(layer.q_norm, head, spec_.head_dim, head);
+      }
+      for (int i = 0; i < spec_.kv_heads; ++i) {
+        float* head = k.row(r) + i * spec_.head_dim;
+        norm_row(layer.k_norm, head, spec_.head_dim, head);
+      }
+    }
+    if (rope.style == RopeStyle::kNone) continue;
+    op.x = q;
+    op.heads = spec_.heads;
+    CpuOps::rope_row(op, r);
+    op.x = k;
+    op.heads = spec_.kv_heads;
+    CpuOps::rope_row(op, r);
+  }
+}
+
+void Decoder::dense_mlp(Worker worker, size_t index) {
+  const LayerWeights& layer = model_.weights.layers[index];
+  const int64_t hidden = spec_.hidden_size;
+  const MatView x = rows_of(x_, hidden), h = rows_of(h_, hidden), branch = rows_of(branch_, hidden);
+  const MatView inner = rows_of(gate_, spec_.ffn_size);
+
+  gated_product(worker, layer.gate, layer.up, h, inner);
+  worker.sync();
+  if (spec_.quantize_activations) {
+    norm_and_quantize_rows(worker, inner);
+    worker.sync();
+  }
+
+  const bool has_own_norm = !layer.post_ffn_norm.weight.empty();
+  product(worker, layer.down, inner, has_own_norm ? branch : x, /*add=*/!has_own_norm);
+  worker.sync();
+
+  if (!has_own_norm) return;
+  const Range mine = worker.share(rows_);
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    norm_row(layer.post_ffn_norm, branch.row(r), hidden, branch.row(r));
+    ops_.kernels().add_scaled(branch.row(r), 1, hidden, x.row(r));
+  }
+}
+
+// output = activation(input gate^T) * (input up^T); each member needs only columns it made itself.
+void Decoder::gated_product(Worker worker, const Linear& gate, const Linear& up, ConstMatView input,
+                            MatView output) {
+  MatView factor = output;
+  factor.data = up_.data();
+  const bool gated = !gate.weight.shape.empty();
+  product(worker, gated ? gate : up, input, output);
+  if (gated) product(worker, up, input, factor);
+  const auto activate = spec_.activation == Activation::kSilu       ? ops_.kernels().silu
+                        : spec_.activation == Activation::kGeluTanh ? ops_.kernels().gelu_tanh
+                                                                    : ops_.kernels().relu2;
+  const Range columns = worker.share(output.cols, kColumnUnit);
+  if (columns.begin == columns.end) return;
+  for (int64_t r = 0; r < output.rows; ++r) {
+    float* y = output.row(r) + columns.begin;
+    activate(y, gated ? factor.row(r) + columns.begin : nullptr, columns.end - columns.begin, y);
+  }
+}
+
+void Decoder::routed_mlp(Worker worker, size_t index) {
+  const LayerWeights& layer = model_.weights.layers[index];
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t per_token = spec_.moe.experts_per_token;
+  product(worker, layer.router, rows_of(h_, hidden), rows_of(router_, spec_.moe.experts));
+  const bool shared = spec_.moe.shared_ffn_size > 0;
+  if (shared) {
+    product(worker, layer.shared_expert_gate, rows_of(h_, hidden), rows_of(shared_gate_, 1));
+  }
+  worker.sync();
+  choose_experts(worker);
+  worker.sync();
+
+  // Experts in order, so that every row adds its own in the same order whoever its neighbours are.
+  ExpertRows& list = expert_rows_[static_cast<size_t>(worker.index)];
+  for (int32_t e = 0; e < spec_.moe.experts; ++e) {
+    list.rows.clear();
+    list.shares.clear();
+    for (int64_t i = 0; i < rows_ * per_token; ++i) {
+      if (chosen_[static_cast<size_t>(i)] != e) continue;
+      list.rows.push_back(static_cast<int32_t>(i / per_token));
+      list.shares.push_back(chosen_weight_[static_cast<size_t>(i)]);
+    }
+    if (!list.rows.empty()) {
+      run_expert(worker, layer.experts[static_cast<size_t>(e)], list.rows, list.shares);
+    }
+  }
+  if (!shared) return;
+  list.rows.clear();
+  list.shares.clear();
+  for (int32_t r = 0; r < rows_; ++r) {
+    list.rows.push_back(r);
+    list.shares.push_back(1 / (1 + std::exp(-shared_gate_[static_cast<size_t>(r)])));
+  }
+  run_expert(worker, layer.shared_expert, list.rows, list.shares);
+}
+
+void Decoder::choose_experts(Worker worker) {
+  const auto experts = static_cast<size_t>(spec_.moe.experts);
+  const auto per_token = static_cast<size_t>(spec_.moe.experts_per_token);
+  const Range mine = worker.share(rows_);
+  for (auto r = static_cast<size_t>(mine.begin); r < static_cast<size_t>(mine.end); ++r) {
+    const std::span<float> scores(router_.data() + r * experts, experts);
+    ops_.kernels().softmax(scores.data(), spec_.moe.experts);
+    const std::span<float> weights(chosen_weight_.data() + r * per_token, per_token);
+    largest(scores, {chosen_.data() + r * per_token, per_token}, weights);
+    if (!spec_.moe.normalize_weights) continue;
+    float total = 0;
+    for (const float weight : weights) total += weight;
+    for (float& weight : weights) weight /= total;
+  }
+}
+
+// x[rows[i]] += shares[i] * expert(h[rows[i]])
+void Decoder::run_expert(Worker worker, const ExpertWeights& expert, std::span<const int32_t> rows,
+                         std::span<const float> shares) {
+  const int64_t hidden = spec_.hidden_size;
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t width = expert.up.weight.shape[0];
+  const MatView input = {gathered_.data(), count, hidden, hidden};
+  const MatView inner = {gate_.data(), count, width, width};
+  const MatView output = {expert_out_.data(), count, hidden, hidden};
+  const Range mine = worker.share(count);
+  for (int64_t i = mine.begin; i < mine.end; ++i) {
+    const float* row = h_.data() + rows[static_cast<size_t>(i)] * hidden;
+    std::memcpy(input.row(i), row, static_cast<size_t>(hidden) * sizeof(float));
+  }
+  worker.sync();
+  gated_product(worker, expert.gate, expert.up, input, inner);
+  worker.sync();
+  product(worker, expert.down, inner, output);
+  worker.sync();
+  for (int64_t i = mine.begin; i < mine.end; ++i) {
+    const auto n = static_cast<size_t>(i);
+    ops_.kernels().add_scaled(output.row(i), shares[n], hidden, x_.data() + rows[n] * hidden);
+  }
+  worker.sync();
+}
+
+// Logits of the wanted rows only.
+void Decoder::head(Worker worker, const StepBatch& batch) {
+  const int64_t hidden = spec_.hidden_size;
+  const auto wanted = static_cast<int64_t>(batch.logits_rows.size());
+  const MatView h = {h_.data(), wanted, hidden, hidden};
+  const Range mine = worker.share(wanted);
+  worker.sync();
+  for (int64_t i = mine.begin; i < mine.end; ++i) {
+    const float* x = x_.data() + batch.logits_rows[static_cast<size_t>(i)] * hidden;
+    norm_row(model_.weights.final_norm, x, hidden, h.row(i));
+  }
+  worker.sync();
+  const MatView logits = {logits_.data(), wanted, spec_.vocab_size, spec_.vocab_size};
+  product(worker, model_.weights.head, h, logits);
+  if (spec_.final_softcap == 0) return;
+  const Range columns = worker.share(spec_.vocab_size, kColumnUnit);
+  for (int64_t i = 0; i < wanted; ++i) {
+    ops_.kernels().softcap(logits.row(i) + columns.begin, columns.end - columns.begin,
+                           spec_.final_softcap);
+  }
+}
+
+void Decoder::norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const {
+  const NormArgs args = {.x = x,
+                         .weight = weights.weight.empty() ? nullptr : weights.weight.data(),
+                         .bias = weights.bias.empty() ? nullptr : weights.bias.data(),
+                         .weight_offset = spec_.norm == NormKind::kRmsPlusOne ? 1.0f : 0.0f,
+                         .eps = spec_.norm_eps,
+                         .cols = cols,
+                         .y = y};
+  if (spec_.norm == NormKind::kLayer) {
+    ops_.kernels().layer_norm(args);
+  } else {
+    ops_.kernels().rms_norm(args);
+  }
+}
+
+// BitNet: what enters a product is rounded to int8, row by row.
+void Decoder::quantize_rows(Worker worker, MatView x) const {
+  if (!spec_.quantize_activations) return;
+  const Range mine = worker.share(x.rows);
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    ops_.kernels().quantize_row_int8(x.row(r), x.cols);
+  }
+}
+
+void Decoder::norm_and_quantize_rows(Worker worker, MatView x) const {
+  const Range mine = worker.share(x.rows);
+  for (int64_t r = mine.begin; r < mine.end; ++r) norm_row({}, x.row(r), x.cols, x.row(r));
+  quantize_rows(worker, x);
+}
+
+void Decoder::product(Worker worker, const Linear& linear, ConstMatView input, MatView output,
+                      bool add) {
+  ops_.linear(worker, {.input = input,
+                       .weight = &linear.weight,
+                       .bias = linear.bias,
+                       .output = output,
+                       .add = add});
+}
+
+MatView Decoder::rows_of(std::vector<float>& buffer, int64_t cols) const {
+  return {buffer.data(), rows_, cols, cols};
+}
+
+}  // namespace brisk

@@ -1,0 +1,104 @@
+// The forward pass of a decoder-only transformer over the rows of one step, on a team of CPU
+// threads.
+//
+// The rows of a step are tokens of many sequences. A row's logits depend only on its token, its
+// position and the KV of the positions before it (DESIGN 3): never on the other rows, on how a
+// prompt was cut into steps, or on the number of threads.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "compute/backend/cpu_ops.h"
+#include "model/kv_memory.h"
+#include "model/model.h"
+
+namespace brisk {
+
+// One step's rows.
+struct StepBatch {
+  std::span<const int32_t> tokens;       // (rows); valid ids
+  std::span<const SliceView> slices;     // cover the rows in order
+  std::span<const int32_t> logits_rows;  // rows whose logits are wanted, ascending
+};
+
+struct DecoderOptions {
+  int64_t rows_max = 512;         // of a step
+  int64_t logits_rows_max = 256;  // of a step
+};
+
+class Decoder {
+ public:
+  // Allocates everything a step needs. All references must outlive the decoder.
+  Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& team, KvMemory& kv,
+          const DecoderOptions& options);
+
+  // Writes the rows' keys and values into their slots and gives the wanted logits,
+  // (logits_rows, vocab), valid until the next call. One caller at a time; nothing allocates.
+  // REQUIRES: rows and logits rows within the options; the KV of all earlier positions is there.
+  MatView forward(const StepBatch& batch);
+
+ private:
+  void run(Worker worker, const StepBatch& batch);
+  void embed(Worker worker, const StepBatch& batch);
+  void compute_angles(Worker worker, const StepBatch& batch);
+  void attention_block(Worker worker, const StepBatch& batch, size_t layer);
+  void position_heads(Worker worker, const StepBatch& batch, size_t layer);
+  void dense_mlp(Worker worker, size_t layer);
+  void routed_mlp(Worker worker, size_t layer);
+  void choose_experts(Worker worker);
+  void run_expert(Worker worker, const ExpertWeights& expert, std::span<const int32_t> rows,
+                  std::span<const float> shares);
+  void gated_product(Worker worker, const Linear& gate, const Linear& up, ConstMatView input,
+                     MatView output);
+  void head(Worker worker, const StepBatch& batch);
+
+  void norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
+  void quantize_rows(Worker worker, MatView x) const;
+  void norm_and_quantize_rows(Worker worker, MatView x) const;
+  void product(Worker worker, const Linear& linear, ConstMatView input, MatView output,
+               bool add = false);
+  MatView rows_of(std::vector<float>& buffer, int64_t cols) const;
+
+  const Model& model_;
+  const ModelSpec& spec_;
+  ThreadTeam& team_;
+  KvMemory& kv_;
+  CpuOps ops_;
+  const DecoderOptions options_;
+
+  int64_t rows_ = 0;           // of the step that runs
+  std::vector<float> x_;       // (rows, hidden): the residual stream
+  std::vector<float> h_;       // (rows, hidden): a normed copy, input of products
+  std::vector<float> branch_;  // (rows, hidden): a branch before its own norm
+  std::vector<float> q_;       // (rows, heads * head_dim)
+  std::vector<float> k_;       // (rows, kv_heads * head_dim)
+  std::vector<float> v_;       // (rows, kv_heads * head_dim)
+  std::vector<float> mixed_;   // (rows, heads * head_dim): attention's output
+  std::vector<float> gate_;    // (rows, widest MLP)
+  std::vector<float> up_;      // (rows, widest MLP)
+  std::vector<float> logits_;  // (logits_rows, vocab)
+  struct Angles {
+    std::vector<float> cos, sin;  // (rows, rotary_dim / 2)
+  };
+  std::vector<Angles> angles_;  // one per ModelSpec::ropes
+
+  // Routed experts.
+  std::vector<float> router_;         // (rows, experts)
+  std::vector<int32_t> chosen_;       // (rows, experts_per_token)
+  std::vector<float> chosen_weight_;  // (rows, experts_per_token)
+  std::vector<float> gathered_;       // (rows, hidden): rows of one expert
+  std::vector<float> expert_out_;     // (rows, hidden)
+  std::vector<float> shared_gate_;    // (rows, 1)
+  struct ExpertRows {
+    std::vector<int32_t> rows;
+    std::vector<float> shares;
+  };
+  std::vector<ExpertRows> expert_rows_;  // one per member: each makes its own copy of the list
+};
+
+}  // namespace brisk

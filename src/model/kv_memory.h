@@ -1,0 +1,46 @@
+// The memory of the KV cache: blocks of 16 tokens for every layer, in one mapping that the system
+// fills with pages as blocks are first written. Which block belongs to whom is engine/kv's
+// business.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "compute/backend/cpu_ops.h"
+#include "model/spec.h"
+
+namespace brisk {
+
+// Bytes of one block (kKvBlockTokens tokens, all layers).
+int64_t kv_block_bytes(const ModelSpec& spec, KvElement element);
+
+class KvMemory {
+ public:
+  // Errors: ResourceExhausted when the address space is not to be had.
+  static absl::StatusOr<std::unique_ptr<KvMemory>> create(const ModelSpec& spec, KvElement element,
+                                                          int64_t blocks);
+  ~KvMemory();
+  KvMemory(const KvMemory&) = delete;
+  KvMemory& operator=(const KvMemory&) = delete;
+
+  KvLayer layer(int64_t index) const;
+
+  // Copies all layers of a block. REQUIRES: nothing reads or writes either meanwhile.
+  void copy_block(int32_t from, int32_t to);
+
+  int64_t blocks() const { return blocks_; }
+  KvElement element() const { return layer_.element; }
+
+ private:
+  KvMemory(KvLayer layer, int64_t layers, int64_t blocks, int64_t bytes);
+
+  const KvLayer layer_;  // of layer 0
+  const int64_t layers_;
+  const int64_t blocks_;
+  const int64_t bytes_;
+};
+
+}  // namespace brisk

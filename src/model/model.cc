@@ -1,0 +1,84 @@
+#include "model/model.h"
+
+#include <filesystem>
+
+#include "base/status.h"
+#include "compute/quant/format.h"
+#include "model/arch/architecture.h"
+#include "model/bind_weights.h"
+
+namespace brisk {
+namespace {
+
+// "models/tiny/" and "tiny.gguf" are both called "tiny".
+std::string name_of(const std::string& path) {
+  std::filesystem::path p = std::filesystem::path(path).lexically_normal();
+  if (p.filename().empty()) p = p.parent_path();
+  if (std::filesystem::is_directory(p)) return p.filename().string();
+  return p.stem().string();
+}
+
+// The embedding knows the vocabulary better than configurations do.
+int64_t vocab_size_of(const Checkpoint& checkpoint, const TensorNames& names) {
+  const Tensor* embedding = checkpoint.find(names.embedding);
+  return embedding != nullptr && embedding->shape.size() == 2 ? embedding->shape[0]
+                                                              : checkpoint.config.vocab_size;
+}
+
+absl::Status recognise(std::shared_ptr<const Checkpoint> checkpoint, const LoadOptions& options,
+                       Model* model) {
+  BRISK_ASSIGN_OR_RETURN(const Architecture* architecture, find_architecture(checkpoint->config));
+  const TensorNames names = architecture->names(checkpoint->config.layout);
+  BRISK_ASSIGN_OR_RETURN(model->spec, architecture->spec(*checkpoint, options.context_max));
+  model->spec.architecture = std::string(architecture->name);
+  const int64_t vocab_size = vocab_size_of(*checkpoint, names);
+  if (vocab_size < 1 || vocab_size > 1 << 24) {
+    return invalid_input("a vocabulary of {} tokens cannot be", vocab_size);
+  }
+  model->spec.vocab_size = static_cast<int>(vocab_size);
+  BRISK_ASSIGN_OR_RETURN(model->weights, bind_weights(*checkpoint, names, model->spec));
+  if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
+    BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(checkpoint->tokenizer));
+  }
+  model->checkpoint = std::move(checkpoint);
+  return absl::OkStatus();
+}
+
+int64_t parameters(const Linear& linear) {
+  return linear.weight.values() + static_cast<int64_t>(linear.bias.size());
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
+                                                        const LoadOptions& options) {
+  BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
+                         open_checkpoint(path, {.tokenizer_path = options.tokenizer_path}));
+  auto model = std::make_shared<Model>();
+  model->name = name_of(path);
+  BRISK_RETURN_IF_ERROR(annotate(recognise(std::move(checkpoint), options, model.get()), path));
+  return model;
+}
+
+int64_t active_parameters(const Model& model) {
+  int64_t total = parameters(model.weights.head);
+  for (const LayerWeights& layer : model.weights.layers) {
+    total += parameters(layer.q) + parameters(layer.k) + parameters(layer.v) + parameters(layer.o);
+    if (layer.experts.empty()) {
+      total += parameters(layer.up) + parameters(layer.down);
+      if (!layer.gate.weight.shape.empty()) total += parameters(layer.gate);
+      continue;
+    }
+    const ExpertWeights& expert = layer.experts.front();
+    total += parameters(layer.router);
+    total += model.spec.moe.experts_per_token *
+             (parameters(expert.gate) + parameters(expert.up) + parameters(expert.down));
+    if (model.spec.moe.shared_ffn_size > 0) {
+      total += parameters(layer.shared_expert.gate) + parameters(layer.shared_expert.up) +
+               parameters(layer.shared_expert.down) + parameters(layer.shared_expert_gate);
+    }
+  }
+  return total;
+}
+
+}  // namespace brisk
