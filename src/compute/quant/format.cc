@@ -56,8 +56,8 @@ float unscaled(const Tensor& tensor, int64_t i) {
   if (tensor.dtype == DType::kInt8Grouped) {
     return static_cast<float>(std::to_integer<int8_t>(tensor.data[at]));
   }
-  const int codes = std::to_integer<int>(tensor.data[at / 4]);
-  return static_cast<float>((codes >> (at % 4 * 2) & 3) - 1);
+  const int code = std::to_integer<int>(tensor.data[at / 4]) >> (at % 4 * 2) & 3;
+  return static_cast<float>(code < 2 ? code : code - 4);
 }
 
 void decode_grouped(const Tensor& tensor, int64_t begin, int64_t count, float* out) {

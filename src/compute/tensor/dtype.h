@@ -30,7 +30,7 @@ enum class DType : uint8_t {
   kMXFP4,
   // Values whose scales are an array of their own (Tensor::scales, Tensor::scale_group).
   kInt8Grouped,     // llama2.c version 2: int8, one f32 scale per group of consecutive values
-  kTernaryGrouped,  // four {-1, 0, 1} values a byte, lowest bits first, each stored plus one
+  kTernaryGrouped,  // four {-1, 0, 1} a byte, lowest bits first, each a two's complement number
 };
 
 }  // namespace brisk

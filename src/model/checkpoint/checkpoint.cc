@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "model/checkpoint/gguf_model.h"
+#include "model/checkpoint/llama2c.h"
 
 namespace brisk {
 namespace {
@@ -24,6 +25,7 @@ absl::Status read_file_into(const std::string& path, Checkpoint& checkpoint) {
   checkpoint.files.push_back(std::move(file));
   const std::span<const std::byte> bytes = checkpoint.files.back().bytes();
   if (begins_with(bytes, "GGUF")) return annotate(read_gguf(bytes, checkpoint), path);
+  if (is_llama2c(bytes)) return annotate(read_llama2c(bytes, checkpoint), path);
   return invalid_input("{}: not a checkpoint that brisk reads", path);
 }
 

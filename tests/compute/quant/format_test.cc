@@ -231,7 +231,7 @@ TEST(DecodeValues, AppliesSeparateScales) {
 }
 
 TEST(DecodeValues, UnpacksTernaryLowestBitsFirst) {
-  const Bytes bytes = {std::byte{0b00'01'10'00}, std::byte{0b10'01'00'10}};
+  const Bytes bytes = {std::byte{0b11'00'01'11}, std::byte{0b01'00'11'01}};
   const float scales[] = {2.0f};
   const Tensor tensor{.dtype = DType::kTernaryGrouped,
                       .shape = {8},
