@@ -4,7 +4,7 @@
 // - `submit` either refuses at once with a status, or the request will end: with kStop, kLength,
 //   kCancelled or kError. An admitted request can always finish; overload makes it wait, not fail.
 // - The events of a request are a pure function of the request, whatever else runs (DESIGN 3).
-// - A reader that does not take its events pauses only itself.
+// - A reader that does not take its events delays nobody; they are bounded by its own max_tokens.
 #pragma once
 
 #include <absl/status/statusor.h>

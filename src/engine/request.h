@@ -31,9 +31,9 @@ inline constexpr int kChoicesMax = 128;
 struct Request {
   std::vector<int32_t> prompt;
   SamplingParams sampling;
-  int choices = 1;               // "n": independent continuations of the prompt
-  int max_tokens = 16;           // per choice
-  int min_tokens = 0;            // end tokens are impossible before
+  int choices = 1;                   // "n": independent continuations of the prompt
+  int max_tokens = 16;               // per choice
+  int min_tokens = 0;                // end tokens are impossible before
   std::vector<int32_t> stop_tokens;  // each ends a choice; the model's own are added by the engine
   bool ignore_eos = false;
   int priority = 0;  // lower goes first
@@ -56,15 +56,15 @@ struct TokenEvent {
   int choice = 0;
   int32_t token = -1;  // -1: only a finish
   float logprob = 0;   // natural logarithm, of the distribution before temperature and truncation
-  std::vector<TokenLogprob> top;  // SamplingParams::logprobs of them, most probable first
-  std::optional<FinishReason> finish;
+  std::vector<TokenLogprob> top = {};  // SamplingParams::logprobs of them, most probable first
+  std::optional<FinishReason> finish = {};
 };
 
 // Known when a generation has ended, for usage and metrics.
 struct GenerationStats {
   int prompt_tokens = 0;
-  int cached_tokens = 0;  // of the prompt, found in the prefix cache
-  int completion_tokens = 0;  // all choices
+  int cached_tokens = 0;           // of the prompt, found in the prefix cache
+  int completion_tokens = 0;       // all choices
   double queue_seconds = 0;        // submit until first scheduled
   double prefill_seconds = 0;      // first scheduled until first token
   double decode_seconds = 0;       // first token until the end

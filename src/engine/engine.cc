@@ -1,0 +1,424 @@
+#include "engine/engine.h"
+
+#include <absl/container/flat_hash_map.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/units.h"
+#include "compute/sys/memory.h"
+#include "engine/generation.h"
+#include "engine/mailbox.h"
+#include "engine/request_validation.h"
+#include "engine/runner.h"
+#include "engine/sample/sampler.h"
+#include "engine/sched/scheduler.h"
+
+namespace brisk {
+namespace {
+
+KvElement kv_element(const Model& model, KvDType dtype) {
+  switch (dtype) {
+    case KvDType::kF32:
+      return KvElement::kF32;
+    case KvDType::kF16:
+      return KvElement::kF16;
+    case KvDType::kBF16:
+      return KvElement::kBF16;
+    case KvDType::kAuto:
+      break;
+  }
+  // A cache coarser than the weights would be the first thing to cost quality.
+  const bool exact = model.weights.layers.front().q.weight.dtype == DType::kF32;
+  return exact ? KvElement::kF32 : KvElement::kBF16;
+}
+
+// What EngineOptions leave open, settled.
+struct Sizes {
+  KvElement element = KvElement::kF32;
+  int64_t blocks = 0;
+  int64_t context = 0;
+};
+
+absl::StatusOr<Sizes> settle_sizes(const Model& model, const EngineOptions& options) {
+  Sizes sizes;
+  sizes.element = kv_element(model, options.kv_dtype);
+  sizes.context = model.spec.context_length;
+  if (options.context_max > 0) sizes.context = std::min(sizes.context, options.context_max);
+  const int64_t block_bytes = kv_block_bytes(model.spec, sizes.element);
+  if (options.kv_tokens > 0) {
+    sizes.blocks = ceil_div<int64_t>(options.kv_tokens, kKvBlockTokens);
+  } else {
+    const int64_t bytes =
+        options.kv_bytes_max > 0 ? options.kv_bytes_max : available_memory_bytes() / 2;
+    const int64_t useful = ceil_div<int64_t>(sizes.context, kKvBlockTokens) * options.sequences_max;
+    sizes.blocks = std::min(bytes / block_bytes, useful);
+  }
+  sizes.blocks = std::min<int64_t>(sizes.blocks, INT32_MAX);
+  const int64_t slots = sizes.blocks * kKvBlockTokens;
+  if (sizes.blocks < 2 || (options.context_max > 0 && slots < sizes.context)) {
+    return exhausted(
+        "a KV cache of {} ({} tokens) does not hold one sequence of {} tokens, which takes {}; "
+        "allow more memory or a shorter context",
+        human_bytes(static_cast<uint64_t>(sizes.blocks * block_bytes)), slots, sizes.context,
+        human_bytes(
+            static_cast<uint64_t>(ceil_div<int64_t>(sizes.context, kKvBlockTokens) * block_bytes)));
+  }
+  if (slots < sizes.context) {
+    spdlog::warn("memory holds {} tokens of KV: sequences end there, not at the model's {}", slots,
+                 sizes.context);
+    sizes.context = slots;
+  }
+  return sizes;
+}
+
+absl::Status check_options(const EngineOptions& options) {
+  if (options.threads < 0 || options.threads > 1024) {
+    return invalid_input("threads must be 1 to 1024 (0: all), not {}", options.threads);
+  }
+  if (options.tokens_per_step_max < 1 || options.tokens_per_step_max > 1 << 20) {
+    return invalid_input("tokens per step must be 1 to 1048576, not {}",
+                         options.tokens_per_step_max);
+  }
+  if (options.sequences_max < 1 || options.sequences_max > 1 << 16) {
+    return invalid_input("sequences must be 1 to 65536, not {}", options.sequences_max);
+  }
+  if (options.queue_max < 1) return invalid_input("the queue must hold at least one request");
+  return absl::OkStatus();
+}
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(std::shared_ptr<const Model> model, const EngineOptions& options, const Sizes& sizes,
+             std::unique_ptr<Runner> runner)
+      : model_(std::move(model)),
+        runner_(std::move(runner)),
+        mailbox_(std::make_shared<Mailbox>(options.queue_max)),
+        scheduler_({.tokens_per_step_max = options.tokens_per_step_max,
+                    .sequences_max = options.sequences_max,
+                    .waiting_max = INT32_MAX,  // the mailbox refuses before
+                    .context_max = static_cast<int32_t>(sizes.context),
+                    .blocks = static_cast<int32_t>(sizes.blocks),
+                    .block_tokens = kKvBlockTokens,
+                    .prefix_cache = options.prefix_cache}),
+        context_max_(scheduler_.context_max()),
+        thread_([this] { loop(); }) {}
+
+  ~EngineImpl() override {
+    mailbox_->stop();
+    thread_.join();
+  }
+
+  absl::StatusOr<std::shared_ptr<Generation>> submit(Request request,
+                                                     std::function<void()> on_events) override;
+  void drain(double seconds) override;
+  EngineStats stats() const override;
+  const Model& model() const override { return *model_; }
+  int64_t context_max() const override { return context_max_; }
+
+ private:
+  // A sequence of the scheduler: one choice of one request.
+  struct Choice {
+    std::shared_ptr<GenerationState> generation;
+    int index = 0;
+    int produced = 0;
+    SamplingHistory history;
+  };
+  // What was drawn for one sample of a plan, until its event goes out.
+  struct Drawn {
+    float logprob = 0;
+    std::vector<TokenLogprob> top;
+  };
+
+  void loop();
+  void accept(const std::shared_ptr<GenerationState>& generation);
+  void cancel(const Cancellation& cancellation);
+  void end_choice(SequenceId id, FinishReason reason);
+  void step();
+  void note_admissions(const StepPlan& plan);
+  int32_t draw(const Sample& sample, std::span<float> logits, Drawn* drawn);
+  void deliver(std::span<const SequenceEvent> events);
+  std::vector<int32_t> end_tokens(const Request& request) const;
+  void publish_stats();
+  void cancel_everything();
+  void finish(const std::shared_ptr<GenerationState>& generation);
+  void count_unfinished(int change);
+  bool idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(stats_mutex_) { return unfinished_ == 0; }
+
+  // Constant after construction.
+  const std::shared_ptr<const Model> model_;
+  const std::unique_ptr<Runner> runner_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  const SteadyClock clock_;
+
+  // Engine thread only.
+  Scheduler scheduler_;
+  absl::flat_hash_map<SequenceId, Choice> choices_;
+  absl::flat_hash_map<const GenerationState*, SequenceId> first_sequence_;
+  SamplerScratch scratch_;
+  std::vector<float> row_copy_;
+  std::vector<int32_t> drawn_tokens_;  // parallel to the open plan's samples
+  std::vector<Drawn> drawn_;
+  int64_t prompt_tokens_ = 0;
+  int64_t generation_tokens_ = 0;
+
+  mutable absl::Mutex stats_mutex_;
+  EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);
+  int unfinished_ ABSL_GUARDED_BY(stats_mutex_) = 0;  // requests, from submit to their last event
+
+  const int64_t context_max_;
+  std::thread thread_;  // last: everything above exists before it starts
+};
+
+absl::StatusOr<std::shared_ptr<Generation>> EngineImpl::submit(Request request,
+                                                               std::function<void()> on_events) {
+  BRISK_RETURN_IF_ERROR(validate(request, model_->spec.vocab_size));
+  const auto length = static_cast<int64_t>(request.prompt.size());
+  if (length >= context_max_) {
+    return invalid_input(
+        "the prompt has {} tokens, but the context holds {} and one must be left to generate",
+        length, context_max_);
+  }
+  auto generation = std::make_shared<GenerationState>(std::move(request), std::move(on_events),
+                                                      mailbox_, clock_.now());
+  count_unfinished(1);
+  const Mailbox::Post post = mailbox_->submit(generation);
+  if (post == Mailbox::Post::kAccepted) return generation;
+  count_unfinished(-1);
+  if (post == Mailbox::Post::kFull) return exhausted("the queue is full; try again later");
+  return system_error("the engine is shutting down");
+}
+
+void EngineImpl::drain(double seconds) {
+  mailbox_->drain();
+  {
+    absl::MutexLock lock(&stats_mutex_);
+    stats_mutex_.AwaitWithTimeout(absl::Condition(this, &EngineImpl::idle), absl::Seconds(seconds));
+  }
+  mailbox_->cancel({.generation = nullptr, .choice = kAllChoices});
+  absl::MutexLock lock(&stats_mutex_);
+  stats_mutex_.Await(absl::Condition(this, &EngineImpl::idle));
+}
+
+EngineStats EngineImpl::stats() const {
+  absl::MutexLock lock(&stats_mutex_);
+  EngineStats stats = stats_;
+  stats.waiting = std::max(stats.waiting, mailbox_->waiting());
+  return stats;
+}
+
+void EngineImpl::loop() {
+  Mail mail;
+  while (true) {
+    mailbox_->collect(/*idle=*/!scheduler_.has_work(), &mail);
+    for (const auto& generation : mail.submitted) accept(generation);
+    for (const Cancellation& cancellation : mail.cancelled) cancel(cancellation);
+    if (mail.stop) cancel_everything();
+    if (scheduler_.has_work()) step();
+    publish_stats();
+    if (mail.stop) return;
+  }
+}
+
+void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
+  const Request& request = generation->request();
+  auto first = scheduler_.submit({.prompt = request.prompt,
+                                  .max_tokens = request.max_tokens,
+                                  .choices = request.choices,
+                                  .priority = request.priority,
+                                  .scope = {},
+                                  .stop_tokens = end_tokens(request)});
+  if (!first.ok()) {
+    generation->fail(first.status());
+    for (int i = 0; i < request.choices; ++i) {
+      generation->deliver({.choice = i, .finish = FinishReason::kError}, clock_.now());
+    }
+    return finish(generation);
+  }
+  first_sequence_[generation.get()] = *first;
+  const bool keeps_history = uses_history(request.sampling);
+  for (int i = 0; i < request.choices; ++i) {
+    Choice& choice = choices_[SequenceId{first->value + i}];
+    choice.generation = generation;
+    choice.index = i;
+    if (keeps_history) choice.history.add_prompt(request.prompt);
+  }
+}
+
+std::vector<int32_t> EngineImpl::end_tokens(const Request& request) const {
+  std::vector<int32_t> tokens = request.stop_tokens;
+  if (request.ignore_eos) return tokens;
+  const auto& own = model_->checkpoint->config.eos_tokens;
+  tokens.insert(tokens.end(), own.begin(), own.end());
+  if (model_->tokenizer != nullptr) {
+    const auto& ends = model_->tokenizer->rules().end_of_generation;
+    tokens.insert(tokens.end(), ends.begin(), ends.end());
+  }
+  return tokens;
+}
+
+void EngineImpl::cancel(const Cancellation& cancellation) {
+  if (cancellation.generation == nullptr) return cancel_everything();
+  const auto first = first_sequence_.find(cancellation.generation.get());
+  if (first == first_sequence_.end()) return;  // it has ended
+  const SequenceId begin = first->second;
+  const int choices = cancellation.generation->request().choices;
+  for (int i = 0; i < choices; ++i) {
+    if (cancellation.choice != kAllChoices && cancellation.choice != i) continue;
+    const SequenceId id{begin.value + i};
+    if (!choices_.contains(id)) continue;
+    scheduler_.cancel(id);
+    end_choice(id, FinishReason::kCancelled);
+  }
+}
+
+void EngineImpl::cancel_everything() {
+  std::vector<SequenceId> ids;
+  for (const auto& [id, choice] : choices_) ids.push_back(id);
+  for (const SequenceId id : ids) {
+    scheduler_.cancel(id);
+    end_choice(id, FinishReason::kCancelled);
+  }
+}
+
+// A choice that ends without a token of its own.
+void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
+  const auto it = choices_.find(id);
+  const std::shared_ptr<GenerationState> generation = it->second.generation;
+  const int index = it->second.index;
+  choices_.erase(it);
+  generation->deliver({.choice = index, .finish = reason}, clock_.now());
+  if (generation->all_ended()) finish(generation);
+}
+
+void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
+  if (!generation->was_scheduled()) mailbox_->no_longer_waiting();
+  first_sequence_.erase(generation.get());
+  count_unfinished(-1);
+}
+
+void EngineImpl::count_unfinished(int change) {
+  absl::MutexLock lock(&stats_mutex_);
+  unfinished_ += change;
+}
+
+void EngineImpl::step() {
+  const StepPlan& plan = scheduler_.plan();
+  if (plan.empty()) return;
+  note_admissions(plan);
+  const MatView logits = runner_->run(plan);
+  drawn_tokens_.clear();
+  drawn_.resize(plan.samples.size());
+  const auto vocab = static_cast<size_t>(logits.cols);
+  for (size_t i = 0; i < plan.samples.size(); ++i) {
+    std::span<float> row(logits.row(plan.samples[i].logits_row), vocab);
+    // Drawing overwrites the logits; choices that begin at one row each need their own.
+    if (i + 1 < plan.samples.size() &&
+        plan.samples[i + 1].logits_row == plan.samples[i].logits_row) {
+      row_copy_.assign(row.begin(), row.end());
+      row = row_copy_;
+    }
+    drawn_tokens_.push_back(draw(plan.samples[i], row, &drawn_[i]));
+  }
+  deliver(scheduler_.commit(drawn_tokens_));
+}
+
+void EngineImpl::note_admissions(const StepPlan& plan) {
+  for (const Admission& admission : plan.admitted) {
+    const auto it = choices_.find(admission.sequence);
+    if (it == choices_.end() || it->second.generation->was_scheduled()) continue;
+    it->second.generation->scheduled(clock_.now(), admission.cached_tokens);
+    prompt_tokens_ += static_cast<int64_t>(it->second.generation->request().prompt.size());
+    mailbox_->no_longer_waiting();
+  }
+}
+
+int32_t EngineImpl::draw(const Sample& sample, std::span<float> logits, Drawn* drawn) {
+  const auto it = choices_.find(sample.sequence);
+  BRISK_CHECK(it != choices_.end());
+  Choice& choice = it->second;
+  const Request& request = choice.generation->request();
+  std::vector<int32_t> banned;
+  if (choice.produced < request.min_tokens) banned = end_tokens(request);
+  const auto result = brisk::sample(
+      {.logits = logits,
+       .params = &request.sampling,
+       .history = &choice.history,
+       .banned = banned,
+       .key = {.seed = request.sampling.seed, .stream = static_cast<uint64_t>(choice.index)},
+       .position = sample.position},
+      &scratch_);
+  if (!result.ok()) {
+    choice.generation->fail(result.status());
+    return kNoToken;
+  }
+  drawn->logprob = result->logprob;
+  drawn->top.assign(result->top.begin(), result->top.end());
+  ++choice.produced;
+  if (uses_history(request.sampling)) choice.history.add_output(result->token);
+  return result->token;
+}
+
+void EngineImpl::deliver(std::span<const SequenceEvent> events) {
+  const Instant now = clock_.now();
+  for (size_t i = 0; i < events.size(); ++i) {
+    const SequenceEvent& event = events[i];
+    if (event.end == EndReason::kError) {
+      end_choice(event.sequence, FinishReason::kError);
+      continue;
+    }
+    const auto it = choices_.find(event.sequence);
+    BRISK_CHECK(it != choices_.end());
+    const std::shared_ptr<GenerationState> generation = it->second.generation;
+    TokenEvent token = {.choice = it->second.index,
+                        .token = event.token,
+                        .logprob = drawn_[i].logprob,
+                        .top = std::move(drawn_[i].top)};
+    if (event.end == EndReason::kStop) token.finish = FinishReason::kStop;
+    if (event.end == EndReason::kLength) token.finish = FinishReason::kLength;
+    ++generation_tokens_;
+    if (event.end != EndReason::kNone) choices_.erase(it);
+    generation->deliver(std::move(token), now);
+    if (generation->all_ended()) finish(generation);
+  }
+}
+
+void EngineImpl::publish_stats() {
+  const SchedulerStats now = scheduler_.stats();
+  absl::MutexLock lock(&stats_mutex_);
+  stats_ = {.running = now.running,
+            .waiting = now.waiting,
+            .kv_blocks = now.blocks,
+            .kv_blocks_used = now.blocks_used,
+            .kv_blocks_cached = now.blocks_cached,
+            .kv_waste = now.waste,
+            .prompt_tokens = prompt_tokens_,
+            .generation_tokens = generation_tokens_,
+            .prefix_query_tokens = now.prefix_query_tokens,
+            .prefix_hit_tokens = now.prefix_hit_tokens,
+            .preemptions = now.preemptions,
+            .steps = now.steps};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Model> model,
+                                                       const EngineOptions& options) {
+  BRISK_RETURN_IF_ERROR(check_options(options));
+  BRISK_ASSIGN_OR_RETURN(const Sizes sizes, settle_sizes(*model, options));
+  BRISK_ASSIGN_OR_RETURN(
+      std::unique_ptr<Runner> runner,
+      Runner::create(*model, {.threads = options.threads,
+                              .rows_max = options.tokens_per_step_max,
+                              .logits_rows_max = std::min<int64_t>(options.sequences_max,
+                                                                   options.tokens_per_step_max),
+                              .kv_element = sizes.element,
+                              .kv_blocks = sizes.blocks}));
+  return std::make_unique<EngineImpl>(std::move(model), options, sizes, std::move(runner));
+}
+
+}  // namespace brisk

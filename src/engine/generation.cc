@@ -1,0 +1,90 @@
+#include "engine/generation.h"
+
+#include <utility>
+
+namespace brisk {
+
+GenerationState::GenerationState(Request request, std::function<void()> on_events,
+                                 std::shared_ptr<Mailbox> mailbox, Instant submitted)
+    : request_(std::move(request)),
+      on_events_(std::move(on_events)),
+      mailbox_(std::move(mailbox)),
+      submitted_(submitted),
+      ended_(static_cast<size_t>(request_.choices), false),
+      live_choices_(request_.choices) {
+  stats_.prompt_tokens = static_cast<int>(request_.prompt.size());
+}
+
+std::vector<TokenEvent> GenerationState::take() {
+  absl::MutexLock lock(&mutex_);
+  return std::exchange(events_, {});
+}
+
+std::vector<TokenEvent> GenerationState::wait_and_take() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(this, &GenerationState::has_news));
+  return std::exchange(events_, {});
+}
+
+bool GenerationState::done() const {
+  absl::MutexLock lock(&mutex_);
+  return finished_ && events_.empty();
+}
+
+absl::Status GenerationState::status() const {
+  absl::MutexLock lock(&mutex_);
+  return status_;
+}
+
+GenerationStats GenerationState::stats() const {
+  absl::MutexLock lock(&mutex_);
+  return stats_;
+}
+
+void GenerationState::cancel_choice(int choice) {
+  mailbox_->cancel({.generation = shared_from_this(), .choice = choice});
+}
+
+void GenerationState::scheduled(Instant now, int cached_tokens) {
+  if (was_scheduled_) return;
+  was_scheduled_ = true;
+  scheduled_at_ = now;
+  absl::MutexLock lock(&mutex_);
+  stats_.queue_seconds = seconds_between(submitted_, now);
+  stats_.cached_tokens = cached_tokens;
+}
+
+void GenerationState::deliver(TokenEvent event, Instant now) {
+  const auto choice = static_cast<size_t>(event.choice);
+  if (ended_[choice]) return;
+  if (event.finish.has_value()) {
+    ended_[choice] = true;
+    --live_choices_;
+  }
+  bool was_empty = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (event.token >= 0) {
+      if (stats_.completion_tokens++ == 0) {
+        first_token_at_ = now;
+        stats_.first_token_seconds = seconds_between(submitted_, now);
+        stats_.prefill_seconds = seconds_between(scheduled_at_, now);
+      }
+    }
+    if (all_ended()) {
+      finished_ = true;
+      if (stats_.completion_tokens > 0)
+        stats_.decode_seconds = seconds_between(first_token_at_, now);
+    }
+    was_empty = events_.empty();
+    events_.push_back(std::move(event));
+  }
+  if (was_empty && on_events_) on_events_();
+}
+
+void GenerationState::fail(absl::Status status) {
+  absl::MutexLock lock(&mutex_);
+  if (status_.ok()) status_ = std::move(status);
+}
+
+}  // namespace brisk

@@ -1,0 +1,55 @@
+#include "engine/runner.h"
+
+#include <utility>
+
+#include "base/status.h"
+#include "compute/kernels/cpu/dispatch.h"
+
+namespace brisk {
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const Model& model,
+                                                       const RunnerOptions& options) {
+  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
+                         KvMemory::create(model.spec, options.kv_element, options.kv_blocks));
+  return std::unique_ptr<Runner>(new Runner(model, *kernels, std::move(kv), options));
+}
+
+Runner::Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv,
+               const RunnerOptions& options)
+    : team_(options.threads > 0 ? options.threads : usable_threads()),
+      kv_(std::move(kv)),
+      decoder_(model, kernels, team_, *kv_,
+               {.rows_max = options.rows_max, .logits_rows_max = options.logits_rows_max}) {}
+
+MatView Runner::run(const StepPlan& plan) {
+  for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);
+  flatten(plan);
+  return decoder_.forward({.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_});
+}
+
+void Runner::flatten(const StepPlan& plan) {
+  tokens_.clear();
+  logits_rows_.clear();
+  blocks_.clear();
+  slices_.clear();
+  for (const Slice& slice : plan.slices) {
+    for (const BlockId block : slice.blocks) blocks_.push_back(block.value);
+  }
+  size_t first_block = 0;
+  for (const Slice& slice : plan.slices) {
+    const auto row = static_cast<int64_t>(tokens_.size());
+    tokens_.insert(tokens_.end(), slice.tokens.begin(), slice.tokens.end());
+    const auto count = static_cast<int64_t>(slice.tokens.size());
+    slices_.push_back({.row_begin = row,
+                       .row_end = row + count,
+                       .first_position = slice.first,
+                       .blocks = {blocks_.data() + first_block, slice.blocks.size()}});
+    first_block += slice.blocks.size();
+    for (int64_t i = slice.logits_from; i < count; ++i) {
+      logits_rows_.push_back(static_cast<int32_t>(row + i));
+    }
+  }
+}
+
+}  // namespace brisk

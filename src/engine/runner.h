@@ -1,0 +1,52 @@
+// Runs the scheduler's plans through the model: from block tables and token ids to logits.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <vector>
+
+#include "compute/sys/thread_team.h"
+#include "engine/sched/step_plan.h"
+#include "model/decoder.h"
+#include "model/kv_memory.h"
+#include "model/model.h"
+
+namespace brisk {
+
+struct RunnerOptions {
+  int threads = 0;  // 0: as many as the process may use
+  int64_t rows_max = 512;
+  int64_t logits_rows_max = 256;
+  KvElement kv_element = KvElement::kF32;
+  int64_t kv_blocks = 0;
+};
+
+// One thread.
+class Runner {
+ public:
+  // Errors: InvalidArgument (BRISK_ISA), ResourceExhausted (memory).
+  static absl::StatusOr<std::unique_ptr<Runner>> create(const Model& model,
+                                                        const RunnerOptions& options);
+
+  // Executes a plan. The logits, (plan.logits_rows, vocab), may be overwritten and are valid until
+  // the next call. REQUIRES: the plan keeps within the options.
+  MatView run(const StepPlan& plan);
+
+ private:
+  Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv,
+         const RunnerOptions& options);
+  void flatten(const StepPlan& plan);
+
+  ThreadTeam team_;
+  std::unique_ptr<KvMemory> kv_;
+  Decoder decoder_;
+
+  // The plan as the decoder takes it; reused by every step.
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> logits_rows_;
+  std::vector<int32_t> blocks_;
+  std::vector<SliceView> slices_;
+};
+
+}  // namespace brisk
