@@ -54,8 +54,8 @@ class BlockCache {
   std::optional<BlockCopy> own_tail(BlockTable* table);
 
   // Enters the blocks that `tokens` fill and that are not yet in the index. REQUIRES: the KV of all
-  // of `tokens`, the sequence's first ones, is computed.
-  void publish(std::span<const int32_t> tokens, const PrefixScope& scope, BlockTable* table);
+  // of `tokens`, the sequence's first ones, is computed. True when a block became free by it.
+  bool publish(std::span<const int32_t> tokens, const PrefixScope& scope, BlockTable* table);
 
   // Shares all blocks of a table. REQUIRES: `to` is empty.
   void fork(const BlockTable& from, BlockTable* to);

@@ -4,6 +4,7 @@
 // Invariant: free_blocks() + used_blocks() + cached_blocks() == blocks().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

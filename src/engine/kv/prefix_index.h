@@ -6,6 +6,7 @@
 // (REQUIRES of `erase`).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -65,9 +66,12 @@ class PrefixIndex {
   };
   Entry& entry(BlockId block) { return entries_[static_cast<size_t>(block.value)]; }
   const Entry& entry(BlockId block) const { return entries_[static_cast<size_t>(block.value)]; }
-  std::span<int32_t> tokens_of(BlockId block);
-  BlockId& bucket(uint64_t hash) { return buckets_[hash & (buckets_.size() - 1)]; }
+  size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
+  ptrdiff_t first_token(BlockId block) const {
+    return static_cast<ptrdiff_t>(block.value) * static_cast<ptrdiff_t>(block_tokens_);
+  }
   uint64_t hash_of(const Key& key) const;
+  BlockId find_hashed(uint64_t hash, const Key& key) const;
   bool holds(BlockId block, uint64_t hash, const Key& key) const;
 
   const size_t block_tokens_;

@@ -122,6 +122,8 @@ class Scheduler {
   int64_t slots(const Sequence& sequence) const;
   int64_t missing_blocks(const Sequence& sequence) const;
   int64_t growth_blocks(const Sequence& sequence, int64_t growth_max) const;
+  void enqueue(Sequence* sequence);
+  int64_t budget_left() const { return options_.tokens_per_step_max - plan_.tokens; }
   void preempt_until_all_fit();
   void preempt(Sequence* sequence);
   Sequence* admit_next();

@@ -50,8 +50,9 @@ struct StepPlan {
   std::vector<Slice> slices;      // at most one a sequence
   std::vector<Sample> samples;
   std::vector<Admission> admitted;
-  int32_t tokens = 0;       // of all slices
-  int32_t logits_rows = 0;  // of all slices
+  std::vector<SequenceId> preempted;  // they wait again, without blocks
+  int32_t tokens = 0;                 // of all slices
+  int32_t logits_rows = 0;            // of all slices
 
   bool empty() const { return slices.empty(); }
 };

@@ -1,0 +1,235 @@
+#include "engine/sched/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "engine/sched/sequence.h"
+
+namespace brisk {
+
+namespace {
+
+// A sequence never needs more blocks than there are, so that alone it can always finish.
+int64_t usable_context(const SchedulerOptions& options) {
+  return std::min<int64_t>(options.context_max, int64_t{options.blocks} * options.block_tokens);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options)
+    : options_(options),
+      context_max_(usable_context(options)),
+      // Every running sequence must get at least one token a step.
+      running_max_(
+          static_cast<size_t>(std::min(options.sequences_max, options.tokens_per_step_max))),
+      cache_({.blocks = options.blocks,
+              .block_tokens = options.block_tokens,
+              .prefix_cache = options.prefix_cache,
+              .hash_seed = options.hash_seed,
+              .hash = options.hash}) {
+  BRISK_CHECK(options.tokens_per_step_max > 0);
+  BRISK_CHECK(options.sequences_max > 0);
+  BRISK_CHECK(options.waiting_max > 0);
+  BRISK_CHECK(options.context_max > 0);
+}
+
+Scheduler::~Scheduler() = default;
+
+absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
+  const int64_t prompt_tokens = static_cast<int64_t>(spec.prompt.size());
+  if (prompt_tokens == 0) return invalid_input("the prompt is empty");
+  if (prompt_tokens >= context_max_) {
+    return invalid_input("the prompt has {} tokens; the context holds {} with the answer",
+                         prompt_tokens, context_max_);
+  }
+  if (spec.max_tokens < 1) return invalid_input("max_tokens must be at least 1");
+  if (spec.choices < 1) return invalid_input("n must be at least 1");
+  if (waiting_.size() >= static_cast<size_t>(options_.waiting_max)) {
+    return exhausted("{} requests are waiting already; try again later", waiting_.size());
+  }
+
+  Sequence* leader = nullptr;
+  for (int32_t choice = 0; choice < spec.choices; ++choice) {
+    auto sequence = std::make_unique<Sequence>();
+    sequence->id = {next_id_++};
+    sequence->priority = spec.priority;
+    sequence->prompt_tokens = static_cast<int32_t>(prompt_tokens);
+    sequence->tokens_max = std::min(prompt_tokens + spec.max_tokens, context_max_);
+    sequence->scope = spec.scope;
+    sequence->stop_tokens = spec.stop_tokens;
+    if (leader == nullptr) {
+      leader = sequence.get();
+    } else {
+      sequence->leader = leader;
+      leader->choices.push_back(sequence.get());
+    }
+    sequences_.emplace(sequence->id, std::move(sequence));
+  }
+  leader->tokens = std::move(spec.prompt);
+  enqueue(leader);
+  return leader->id;
+}
+
+void Scheduler::enqueue(Sequence* sequence) {
+  sequence->state = Sequence::State::kWaiting;
+  insert_senior_last(&waiting_, sequence);
+  if (waiting_.back() == sequence) head_is_blocked_ = false;
+}
+
+bool Scheduler::cancel(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second->cancelled) return false;
+  found->second->cancelled = true;
+  head_is_blocked_ = false;
+  if (step_open_) {
+    cancelled_.push_back(id);
+  } else {
+    drop_cancelled(found->second.get());
+  }
+  return true;
+}
+
+// Ends a cancelled sequence unless others need it still, and with it a cancelled leader that only
+// it needed.
+void Scheduler::drop_cancelled(Sequence* sequence) {
+  if (!sequence->choices.empty()) return;
+  Sequence* leader = sequence->leader;
+  if (leader != nullptr) std::erase(leader->choices, sequence);
+  end(sequence);
+  if (leader != nullptr && leader->cancelled) drop_cancelled(leader);
+}
+
+void Scheduler::end(Sequence* sequence) {
+  cache_.release(&sequence->table);
+  switch (sequence->state) {
+    case Sequence::State::kPending:
+      break;
+    case Sequence::State::kWaiting:
+      std::erase(waiting_, sequence);
+      break;
+    case Sequence::State::kRunning:
+      std::erase(running_, sequence);
+      break;
+  }
+  head_is_blocked_ = false;
+  sequences_.erase(sequence->id);
+}
+
+std::span<const SequenceEvent> Scheduler::commit(std::span<const int32_t> tokens) {
+  BRISK_CHECK(step_open_);
+  BRISK_CHECK(tokens.size() == plan_.samples.size());
+  events_.clear();
+  for (size_t i = 0; i < sliced_.size(); ++i) {
+    Sequence& sequence = *sliced_[i];
+    sequence.computed += static_cast<int32_t>(plan_.slices[i].tokens.size());
+    const auto computed = std::span(sequence.tokens).first(static_cast<size_t>(sequence.computed));
+    if (cache_.publish(computed, sequence.scope, &sequence.table)) head_is_blocked_ = false;
+  }
+  for (size_t i = 0; i < sampled_.size(); ++i) accept(sampled_[i], tokens[i]);
+  close_step();
+  return events_;
+}
+
+std::span<const SequenceEvent> Scheduler::fail_step() {
+  BRISK_CHECK(step_open_);
+  events_.clear();
+  const auto fail = [this](Sequence* sequence) {
+    ended_.push_back(sequence);
+    if (!sequence->cancelled)
+      events_.push_back({.sequence = sequence->id, .end = EndReason::kError});
+  };
+  for (Sequence* sequence : sliced_) {
+    fail(sequence);
+    for (Sequence* choice : sequence->choices) fail(choice);
+  }
+  close_step();
+  return events_;
+}
+
+// Appends what was drawn for a sequence, which begins with it if it was pending.
+void Scheduler::accept(Sequence* sequence, int32_t token) {
+  Sequence* leader = std::exchange(sequence->leader, nullptr);
+  if (leader != nullptr) {
+    std::erase(leader->choices, sequence);
+    if (leader->cancelled && leader->choices.empty()) ended_.push_back(leader);
+  }
+  if (sequence->cancelled) return;
+
+  if (leader != nullptr) fork(leader, sequence);
+  sequence->tokens.push_back(token);
+  const EndReason reason = end_reason(*sequence, token);
+  if (reason != EndReason::kNone) ended_.push_back(sequence);
+  events_.push_back({.sequence = sequence->id, .token = token, .end = reason});
+}
+
+// Lets a choice go on from its leader's prompt.
+void Scheduler::fork(Sequence* leader, Sequence* choice) {
+  choice->tokens.assign(leader->tokens.begin(), leader->tokens.begin() + leader->prompt_tokens);
+  choice->was_admitted = true;
+  if (running_.size() >= running_max_) {
+    enqueue(choice);
+    return;
+  }
+  cache_.fork(leader->table, &choice->table);
+  choice->computed = leader->computed;
+  choice->state = Sequence::State::kRunning;
+  insert_senior_first(&running_, choice);
+}
+
+EndReason Scheduler::end_reason(const Sequence& sequence, int32_t token) const {
+  if (token == kNoToken) return EndReason::kError;
+  if (std::ranges::find(sequence.stop_tokens, token) != sequence.stop_tokens.end()) {
+    return EndReason::kStop;
+  }
+  return sequence.total() >= sequence.tokens_max ? EndReason::kLength : EndReason::kNone;
+}
+
+void Scheduler::close_step() {
+  for (Sequence* sequence : ended_) end(sequence);
+  ended_.clear();
+  for (const SequenceId id : cancelled_) {
+    const auto found = sequences_.find(id);
+    if (found != sequences_.end()) drop_cancelled(found->second.get());
+  }
+  cancelled_.clear();
+  ++totals_.steps;
+  step_open_ = false;
+}
+
+SchedulerStats Scheduler::stats() const {
+  SchedulerStats stats = totals_;
+  stats.running = static_cast<int32_t>(running_.size());
+  stats.waiting = static_cast<int32_t>(waiting_.size());
+  stats.blocks = cache_.pool().blocks();
+  stats.blocks_used = cache_.pool().used_blocks();
+  stats.blocks_cached = cache_.pool().cached_blocks();
+  double unused_slots = 0;
+  for (const Sequence* sequence : running_) {
+    if (sequence->table.blocks.empty()) continue;
+    const auto slots = static_cast<double>(sequence->table.blocks.size()) * options_.block_tokens;
+    unused_slots +=
+        (slots - sequence->computed) / cache_.pool().refs(sequence->table.blocks.back());
+  }
+  const double slots = static_cast<double>(stats.blocks_used) * options_.block_tokens;
+  stats.waste = slots == 0 ? 0 : unused_slots / slots;
+  return stats;
+}
+
+absl::Status Scheduler::audit() const {
+  std::vector<const BlockTable*> tables;
+  for (const auto& [id, sequence] : sequences_) tables.push_back(&sequence->table);
+  if (!step_open_) {
+    for (const Sequence* sequence : running_) {
+      const auto blocks = static_cast<int64_t>(sequence->table.blocks.size());
+      if (blocks != cache_.blocks_for(sequence->computed)) {
+        return absl::InternalError(fmt::format("sequence {} has {} blocks for {} tokens",
+                                               sequence->id.value, blocks, sequence->computed));
+      }
+    }
+  }
+  return cache_.audit(tables);
+}
+
+}  // namespace brisk

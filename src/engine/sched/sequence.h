@@ -1,0 +1,59 @@
+// A sequence as the scheduler keeps it. Private to sched/.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "engine/sched/scheduler.h"
+
+namespace brisk {
+
+struct Scheduler::Sequence {
+  enum class State : uint8_t {
+    kPending,  // its leader computes the prompt for it; in no queue
+    kWaiting,
+    kRunning,
+  };
+
+  SequenceId id;
+  int32_t priority = 0;
+  int32_t prompt_tokens = 0;
+  int64_t tokens_max = 0;  // it ends when it has so many
+  PrefixScope scope;
+  std::vector<int32_t> stop_tokens;
+
+  State state = State::kPending;
+  std::vector<int32_t> tokens;  // all it knows; empty while pending
+  BlockTable table;             // covers exactly the computed ones between steps
+  int32_t computed = 0;
+  int32_t preemptions = 0;
+  bool was_admitted = false;
+  bool cancelled = false;  // a cancelled leader goes on until its choices have forked
+
+  Sequence* leader = nullptr;      // only while pending
+  std::vector<Sequence*> choices;  // pending ones that this one leads
+
+  int64_t total() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t remaining() const { return total() - computed; }
+};
+
+// Whether `a` goes before `b`.
+template <class Sequence>
+bool is_senior(const Sequence* a, const Sequence* b) {
+  return std::pair(a->priority, a->id.value) < std::pair(b->priority, b->id.value);
+}
+
+template <class Sequence>
+void insert_senior_first(std::vector<Sequence*>* queue, Sequence* sequence) {
+  queue->insert(std::ranges::upper_bound(*queue, sequence, is_senior<Sequence>), sequence);
+}
+
+template <class Sequence>
+void insert_senior_last(std::vector<Sequence*>* queue, Sequence* sequence) {
+  const auto is_junior = [](const Sequence* a, const Sequence* b) { return is_senior(b, a); };
+  queue->insert(std::ranges::upper_bound(*queue, sequence, is_junior), sequence);
+}
+
+}  // namespace brisk

@@ -1,0 +1,123 @@
+// One random life of a scheduler: arrivals, cancels, failing steps, small pools; and everything
+// that must hold after each step, checked against an own account of who should be where.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "engine/sched/scheduler.h"
+#include "tests/simulate/fake_runner.h"
+
+namespace brisk::simulate {
+
+struct Scenario {
+  SchedulerOptions options;
+  int32_t requests = 0;
+  int32_t vocab = 0;
+  int32_t prompt_max = 0;
+  int32_t max_tokens_max = 0;
+  int32_t choices_max = 1;
+  int32_t priorities = 1;
+  int32_t stems = 1;   // texts that prompts begin with
+  double arrival = 0;  // chance of one more arrival before a step
+  double cancel = 0;   // chance of a cancel before or inside a step
+  double step_failure = 0;
+  double draw_failure = 0;  // of one sample
+};
+
+// A scenario that the seed determines.
+Scenario random_scenario(uint64_t seed);
+
+struct Outcome {
+  std::string error;  // empty: everything held
+  int64_t steps = 0;
+  int64_t preemptions = 0;
+  int64_t prefix_hit_tokens = 0;
+  int64_t copies = 0;
+  int64_t forks = 0;
+  int64_t cancels = 0;
+  int64_t failures = 0;
+};
+
+class Simulation {
+ public:
+  Simulation(const Scenario& scenario, uint64_t seed);
+  Outcome run();
+
+ private:
+  enum class Place : uint8_t { kPending, kWaiting, kRunning, kEnded };
+
+  // What the simulation knows of a sequence by itself.
+  struct Life {
+    int64_t leader = -1;  // of its request; itself for choice 0
+    int32_t choice = 0;
+    SequenceSpec spec;
+    int64_t tokens_max = 0;
+    Place place = Place::kPending;
+    bool cancelled = false;
+    bool was_admitted = false;
+    std::vector<int32_t> tokens;
+    std::vector<uint64_t> history;  // digests, one a token
+    int64_t computed = 0;
+    int32_t preemptions = 0;
+    int32_t pending_choices = 0;  // leaders only
+  };
+  // Junior last, as the scheduler orders them.
+  using Seniority = std::pair<int32_t, int64_t>;
+
+  Life& life(SequenceId id) { return lives_.at(static_cast<size_t>(id.value)); }
+  Seniority seniority(SequenceId id) { return {life(id).spec.priority, id.value}; }
+  bool fail(const std::string& what);  // always false
+  bool chance(double probability) { return rng_.next_uniform() < probability; }
+  int32_t below(int32_t limit) {
+    return static_cast<int32_t>(rng_.next_below(static_cast<uint64_t>(limit)));
+  }
+
+  bool step();
+  bool arrive();
+  bool maybe_cancel();
+  SequenceSpec random_spec();
+
+  bool check_plan(const StepPlan& plan);
+  bool check_moves(const StepPlan& plan);
+  bool check_slice(const Slice& slice);
+  bool check_budget(const StepPlan& plan);
+  bool run_slices(const StepPlan& plan);
+  bool check_samples(const StepPlan& plan);
+  bool check_events(const StepPlan& plan);
+  bool check_failure_events(const StepPlan& plan);
+  bool check_after_step();
+  bool check_end();
+
+  void append(Life* life, int32_t token);
+  void begin_choice(SequenceId id);
+  EndReason expected_end(const Life& life, int32_t token) const;
+  void drop_cancelled(SequenceId id);
+  void end(SequenceId id);
+  int64_t blocks_for(int64_t tokens) const;
+  int64_t slots(const Life& life) const;
+
+  const Scenario scenario_;
+  Rng rng_;
+  Scheduler scheduler_;
+  FakeRunner runner_;
+  int64_t running_max_ = 0;
+  int64_t context_max_ = 0;
+
+  std::vector<std::vector<int32_t>> stems_;
+  std::vector<Life> lives_;  // by id
+  std::set<Seniority> waiting_;
+  std::set<Seniority> running_;
+  std::vector<SequenceId> cancelled_in_step_;
+  int32_t arrived_ = 0;
+  std::vector<uint64_t> row_histories_;  // of the plan's logits rows
+  std::vector<int32_t> drawn_;           // of the plan's samples
+  Outcome outcome_;
+};
+
+}  // namespace brisk::simulate
