@@ -1,0 +1,317 @@
+// Every instruction set against the scalar definition: the bits must be equal, over odd shapes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "compute/kernels/cpu/dispatch.h"
+#include "compute/quant/format.h"
+
+namespace brisk {
+namespace {
+
+std::vector<float> gaussians(Rng& rng, int64_t count, double scale = 1) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng.next_gaussian() * scale);
+  return values;
+}
+
+// Bits, so that NaNs and signed zeros count too.
+testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return testing::AssertionFailure() << "sizes differ";
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) {
+      return testing::AssertionFailure() << "at " << i << ": " << a[i] << " and " << b[i];
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+class Kernels : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& table() const { return *GetParam(); }
+};
+
+struct LinearFormat {
+  DType dtype;
+  LinearKernel KernelTable::*direct;
+  DecodeKernel KernelTable::*decode;
+  int64_t depth_unit;
+};
+
+const LinearFormat kLinearFormats[] = {
+    {DType::kF32, &KernelTable::direct_f32, nullptr, 1},
+    {DType::kF16, &KernelTable::direct_f16, &KernelTable::decode_f16, 1},
+    {DType::kBF16, &KernelTable::direct_bf16, &KernelTable::decode_bf16, 1},
+    {DType::kQ8_0, &KernelTable::direct_q8_0, &KernelTable::decode_q8_0, 32},
+    {DType::kQ4_0, &KernelTable::direct_q4_0, &KernelTable::decode_q4_0, 32},
+};
+
+struct Product {
+  int64_t rows, cols, depth;
+  std::vector<float> x, w, bias, y;
+};
+
+Product random_product(Rng& rng, int64_t rows, int64_t cols, int64_t depth) {
+  return {rows,
+          cols,
+          depth,
+          gaussians(rng, rows * depth),
+          gaussians(rng, cols * depth),
+          gaussians(rng, cols),
+          gaussians(rng, rows * cols)};
+}
+
+std::vector<float> run(const Product& p, LinearKernel kernel, const void* w, int64_t row_bytes,
+                       int64_t first_row, int64_t rows) {
+  std::vector<float> y = p.y;
+  kernel({.x = p.x.data() + first_row * p.depth,
+          .x_stride = p.depth,
+          .rows = rows,
+          .w = w,
+          .w_row_bytes = row_bytes,
+          .cols = p.cols,
+          .depth = p.depth,
+          .bias = p.bias.data(),
+          .y = y.data() + first_row * p.cols,
+          .y_stride = p.cols,
+          .add = true});
+  return y;
+}
+
+TEST_P(Kernels, ProductsEqualTheScalarOnesAndDoNotDependOnTheNumberOfRows) {
+  Rng rng(3);
+  for (const LinearFormat& format : kLinearFormats) {
+    for (const int64_t depth : {1, 15, 16, 17, 32, 33, 64, 96, 224}) {
+      if (depth % format.depth_unit != 0) continue;
+      const Product p = random_product(rng, 1 + static_cast<int64_t>(rng.next_below(9)),
+                                       1 + static_cast<int64_t>(rng.next_below(11)), depth);
+      const int64_t row_bytes = bytes_of(format.dtype, depth);
+      std::vector<std::byte> w(static_cast<size_t>(row_bytes * p.cols + 1));
+      std::byte* unaligned = w.data() + 1;
+      for (int64_t c = 0; c < p.cols; ++c) {
+        format_of(format.dtype).encode(p.w.data() + c * depth, depth, unaligned + c * row_bytes);
+      }
+      // Row by row through the scalar kernel: the definition.
+      std::vector<float> expected = p.y;
+      for (int64_t r = 0; r < p.rows; ++r) {
+        const auto one = run(p, kKernelsScalar.*format.direct, unaligned, row_bytes, r, 1);
+        std::copy_n(one.begin() + r * p.cols, p.cols, expected.begin() + r * p.cols);
+      }
+      EXPECT_TRUE(same_bits(
+          run(p, table().*format.direct, unaligned, row_bytes, 0, p.rows), expected))
+          << format_of(format.dtype).name << " depth " << depth << " rows " << p.rows;
+      // Decoded first, as for many rows.
+      std::vector<float> decoded(static_cast<size_t>(p.cols * depth));
+      if (format.decode != nullptr) {
+        for (int64_t c = 0; c < p.cols; ++c) {
+          (table().*format.decode)(unaligned + c * row_bytes, depth, decoded.data() + c * depth);
+        }
+        std::vector<float> reference(decoded.size());
+        for (int64_t c = 0; c < p.cols; ++c) {
+          format_of(format.dtype)
+              .decode(unaligned + c * row_bytes, depth, reference.data() + c * depth);
+        }
+        EXPECT_TRUE(same_bits(decoded, reference)) << format_of(format.dtype).name;
+      } else {
+        decoded = p.w;
+      }
+      EXPECT_TRUE(same_bits(run(p, table().linear_f32, decoded.data(), depth * 4, 0, p.rows),
+                            expected))
+          << format_of(format.dtype).name << " decoded, depth " << depth;
+    }
+  }
+}
+
+TEST_P(Kernels, ProductsAreRightToFloatPrecision) {
+  Rng rng(4);
+  const Product p = random_product(rng, 5, 7, 1000);
+  const auto y = run(p, table().linear_f32, p.w.data(), p.depth * 4, 0, p.rows);
+  for (int64_t r = 0; r < p.rows; ++r) {
+    for (int64_t c = 0; c < p.cols; ++c) {
+      double exact = p.y[static_cast<size_t>(r * p.cols + c)] + double{p.bias[static_cast<size_t>(c)]};
+      for (int64_t k = 0; k < p.depth; ++k) {
+        exact += double{p.x[static_cast<size_t>(r * p.depth + k)]} *
+                 p.w[static_cast<size_t>(c * p.depth + k)];
+      }
+      EXPECT_NEAR(y[static_cast<size_t>(r * p.cols + c)], exact, 1e-4);
+    }
+  }
+}
+
+TEST_P(Kernels, ElementwiseOperationsEqualTheScalarOnes) {
+  Rng rng(5);
+  for (const int64_t n : {1, 7, 16, 31, 48, 100}) {
+    auto x = gaussians(rng, n, 5);
+    x[0] = 200;  // exp overflows its polynomial's range
+    if (n > 2) x[1] = -200, x[2] = 0;
+    const auto w = gaussians(rng, n), b = gaussians(rng, n);
+    const auto both = [&](auto call) {
+      std::vector<float> mine = x, expected = x;
+      call(table(), mine.data());
+      call(kKernelsScalar, expected.data());
+      return same_bits(mine, expected);
+    };
+    const auto norm = [&](float* y) {
+      return NormArgs{.x = x.data(),
+                      .weight = w.data(),
+                      .bias = b.data(),
+                      .weight_offset = 1,
+                      .eps = 1e-5f,
+                      .cols = n,
+                      .y = y};
+    };
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.rms_norm(norm(y)); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.layer_norm(norm(y)); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.silu(x.data(), w.data(), n, y); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.gelu_tanh(x.data(), nullptr, n, y); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.relu2(x.data(), w.data(), n, y); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.softcap(y, n, 30); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.softmax(y, n); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.add_scaled(w.data(), 0.3f, n, y); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.quantize_row_int8(y, n); }));
+  }
+}
+
+TEST_P(Kernels, ActivationsAreRightToFloatPrecision) {
+  for (double x = -90; x <= 90; x += 0.37) {
+    const float in = static_cast<float>(x);
+    float silu = 0, gelu = 0, capped = in;
+    table().silu(&in, nullptr, 1, &silu);
+    table().gelu_tanh(&in, nullptr, 1, &gelu);
+    table().softcap(&capped, 1, 50);
+    const double d = in;
+    EXPECT_NEAR(silu, d / (1 + std::exp(-d)), 1e-6 * (1 + std::abs(d)));
+    EXPECT_NEAR(gelu, 0.5 * d * (1 + std::tanh(std::sqrt(2 / M_PI) * (d + 0.044715 * d * d * d))),
+                1e-6 * (1 + std::abs(d)));
+    EXPECT_NEAR(capped, 50 * std::tanh(d / 50), 1e-5);
+  }
+}
+
+// A KV cache of one head in blocks that lie in a shuffled order.
+struct Cache {
+  int64_t dim, value_stride, block_bytes;
+  KvElement element;
+  std::vector<int32_t> table;
+  std::vector<char> keys, values;
+};
+
+Cache fill_cache(const KernelTable& kernels, KvElement element, int64_t dim,
+                 const std::vector<float>& k, const std::vector<float>& v) {
+  const int64_t tokens = static_cast<int64_t>(k.size()) / dim;
+  const int64_t blocks = (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+  Cache cache = {.dim = dim,
+                 .value_stride = (dim + 15) / 16 * 16,
+                 .block_bytes = 0,
+                 .element = element,
+                 .table = {},
+                 .keys = {},
+                 .values = {}};
+  cache.block_bytes = cache.value_stride * kKvBlockTokens * 4;
+  for (int64_t b = 0; b < blocks; ++b) {
+    cache.table.push_back(static_cast<int32_t>(blocks - 1 - b));
+  }
+  // Slots that were never written hold NaN: they must not matter.
+  cache.keys.assign(static_cast<size_t>(blocks * cache.block_bytes), '\xFF');
+  cache.values = cache.keys;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t offset = cache.table[static_cast<size_t>(t / kKvBlockTokens)] * cache.block_bytes;
+    kernels.kv_append[static_cast<size_t>(element)]({.key = k.data() + t * dim,
+                                                     .value = v.data() + t * dim,
+                                                     .head_dim = dim,
+                                                     .value_stride = cache.value_stride,
+                                                     .keys = cache.keys.data() + offset,
+                                                     .values = cache.values.data() + offset,
+                                                     .slot = t % kKvBlockTokens});
+  }
+  return cache;
+}
+
+struct Query {
+  int64_t heads, first, last;
+  float softcap;
+};
+
+std::vector<float> attend(const KernelTable& kernels, const Cache& cache, const Query& query,
+                          const std::vector<float>& q) {
+  std::vector<float> out(q.size());
+  std::vector<float> scratch(static_cast<size_t>(attention_scratch_floats(cache.dim)));
+  kernels.attention[static_cast<size_t>(cache.element)](
+      {.q = q.data(),
+       .q_stride = cache.dim,
+       .heads = query.heads,
+       .head_dim = cache.dim,
+       .value_stride = cache.value_stride,
+       .blocks = cache.table.data(),
+       .keys = cache.keys.data(),
+       .values = cache.values.data(),
+       .block_bytes = cache.block_bytes,
+       .first = query.first,
+       .last = query.last,
+       .scale = 0.25f,
+       .softcap = query.softcap,
+       .out = out.data(),
+       .out_stride = cache.dim,
+       .scratch = scratch.data()});
+  return out;
+}
+
+TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
+  Rng rng(6);
+  for (const int64_t dim : {8, 20, 64, 80}) {
+    const int64_t tokens = 530;
+    const auto k = gaussians(rng, tokens * dim), v = gaussians(rng, tokens * dim);
+    for (const KvElement element : {KvElement::kF32, KvElement::kF16, KvElement::kBF16}) {
+      const Cache mine = fill_cache(table(), element, dim, k, v);
+      const Cache scalar = fill_cache(kKernelsScalar, element, dim, k, v);
+      ASSERT_EQ(mine.keys, scalar.keys);
+      ASSERT_EQ(mine.values, scalar.values);
+      for (const Query& query : {Query{1, 0, 0, 0}, Query{3, 0, 255, 0}, Query{7, 0, 256, 0},
+                                 Query{16, 0, 529, 50}, Query{2, 300, 410, 0}}) {
+        const auto q = gaussians(rng, query.heads * dim);
+        const auto out = attend(table(), mine, query, q);
+        ASSERT_TRUE(same_bits(out, attend(kKernelsScalar, scalar, query, q)))
+            << "dim " << dim << " last " << query.last;
+        if (element != KvElement::kF32) continue;
+        for (int64_t h = 0; h < query.heads; ++h) {
+          std::vector<double> exact(static_cast<size_t>(dim));
+          double total = 0;
+          for (int64_t t = query.first; t <= query.last; ++t) {
+            double score = 0;
+            for (int64_t d = 0; d < dim; ++d) {
+              score += double{q[static_cast<size_t>(h * dim + d)]} * k[static_cast<size_t>(t * dim + d)];
+            }
+            score *= 0.25;
+            if (query.softcap > 0) score = query.softcap * std::tanh(score / query.softcap);
+            total += std::exp(score);
+            for (int64_t d = 0; d < dim; ++d) {
+              exact[static_cast<size_t>(d)] += std::exp(score) * v[static_cast<size_t>(t * dim + d)];
+            }
+          }
+          for (int64_t d = 0; d < dim; ++d) {
+            ASSERT_NEAR(out[static_cast<size_t>(h * dim + d)], exact[static_cast<size_t>(d)] / total,
+                        2e-5);
+          }
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, Kernels, testing::ValuesIn(usable_kernels()),
+                         [](const auto& row) { return std::string(row.param->name); });
+
+TEST(ChooseKernels, ForcesALevelOrSaysWhichThereAre) {
+  EXPECT_STREQ(choose_kernels("scalar").value()->name, "scalar");
+  EXPECT_EQ(choose_kernels("").value(), usable_kernels().front());
+  const auto unknown = choose_kernels("sse9");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_NE(std::string(unknown.status().message()).find("scalar"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace brisk

@@ -1,0 +1,38 @@
+// Objects compiled for an instruction set must define nothing that the linker could choose for the
+// whole program: a weak function from them would run on CPUs that lack the instructions.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+namespace brisk {
+namespace {
+
+// The defined symbols of an object as `nm` prints them: "address type name" lines.
+std::string defined_symbols(const std::string& object) {
+  const std::string command = "nm --defined-only " + object + " 2>&1";
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+  std::string output;
+  std::array<char, 4096> chunk;
+  while (const size_t n = fread(chunk.data(), 1, chunk.size(), pipe.get())) {
+    output.append(chunk.data(), n);
+  }
+  return output;
+}
+
+TEST(IsaObjects, DefineNoWeakSymbols) {
+  const std::string dir =
+      BRISK_BINARY_DIR "/src/CMakeFiles/brisk_compute.dir/compute/kernels/cpu/kernels_";
+  for (const char* isa : {"scalar", "avx2", "avx512"}) {
+    const std::string symbols = defined_symbols(dir + isa + ".cc.o");
+    ASSERT_NE(symbols.find("kKernels"), std::string::npos) << symbols;
+    for (const char* weak : {" W ", " V ", " u "}) {
+      EXPECT_EQ(symbols.find(weak), std::string::npos) << isa << ":\n" << symbols;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace brisk
