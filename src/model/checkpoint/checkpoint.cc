@@ -1,42 +1,63 @@
 #include "model/checkpoint/checkpoint.h"
 
-#include <sys/stat.h>
-
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "base/status.h"
 #include "model/checkpoint/gguf_model.h"
+#include "model/checkpoint/hf_directory.h"
 #include "model/checkpoint/llama2c.h"
+#include "model/checkpoint/safetensors.h"
 
 namespace brisk {
 namespace {
-
-bool is_directory(const std::string& path) {
-  struct stat info = {};
-  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
 
 bool begins_with(std::span<const std::byte> bytes, std::string_view magic) {
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-absl::Status read_file_into(const std::string& path, Checkpoint& checkpoint) {
+absl::Status read_single_file(const std::string& path, Checkpoint& checkpoint) {
   BRISK_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path));
   checkpoint.files.push_back(std::move(file));
   const std::span<const std::byte> bytes = checkpoint.files.back().bytes();
   if (begins_with(bytes, "GGUF")) return annotate(read_gguf(bytes, checkpoint), path);
+  if (is_safetensors(bytes)) return read_single_safetensors(path, checkpoint);
   if (is_llama2c(bytes)) return annotate(read_llama2c(bytes, checkpoint), path);
-  return invalid_input("{}: not a checkpoint that brisk reads", path);
+  return invalid_input(
+      "{}: not a checkpoint that brisk reads (GGUF, safetensors, llama2.c), or one that is damaged "
+      "or not completely downloaded",
+      path);
+}
+
+// What ends a text may be said by the model's configuration or by its tokenizer: each learns what
+// the other knows, as far as the tokenizer has such a token.
+void share_end_tokens(Checkpoint& checkpoint) {
+  std::vector<int32_t>& model = checkpoint.config.eos_tokens;
+  TokenizerData& tokenizer = checkpoint.tokenizer;
+  std::vector<int32_t>& ends = tokenizer.rules.end_of_generation;
+  const auto add = [](std::vector<int32_t>& tokens, int32_t token) {
+    if (std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
+  };
+  for (const int32_t token : model) {
+    if (token >= 0 && static_cast<size_t>(token) < tokenizer.tokens.size()) add(ends, token);
+  }
+  for (const int32_t token : ends) add(model, token);
 }
 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> open_checkpoint(const std::string& path,
-                                                                  const OpenOptions& options) {
+                                                                  const OpenOptions&) {
   auto checkpoint = std::make_shared<Checkpoint>();
-  (void)options;
-  if (is_directory(path)) return invalid_input("{}: a directory", path);
-  BRISK_RETURN_IF_ERROR(read_file_into(path, *checkpoint));
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    BRISK_RETURN_IF_ERROR(read_hf_directory(path, *checkpoint));
+  } else {
+    BRISK_RETURN_IF_ERROR(read_single_file(path, *checkpoint));
+  }
+  share_end_tokens(*checkpoint);
   return checkpoint;
 }
 

@@ -56,7 +56,7 @@ struct ModelConfig {
   int64_t sliding_window = 0;          // tokens a query sees, itself included; 0: all
   int64_t sliding_window_pattern = 0;  // every n-th layer sees everything
   std::vector<bool> layer_is_sliding;  // (layers) when the checkpoint lists them
-  double attention_scale = 0;  // multiplies q.k; 0: 1/sqrt(head_dim)
+  double attention_scale = 0;          // multiplies q.k; 0: 1/sqrt(head_dim)
   double attention_softcap = 0;
   double final_softcap = 0;
 
