@@ -42,6 +42,9 @@ class Tokenizer {
   virtual bool is_control(int32_t token) const = 0;
   bool ends_generation(int32_t token) const;
 
+  // Whether encoding puts a space before a text, which decoding takes away again.
+  bool drops_leading_space() const;
+
   // The token spelled exactly `text` in the vocabulary ("<|im_end|>"), or -1.
   virtual int32_t find(std::string_view text) const = 0;
 };

@@ -42,6 +42,7 @@ struct TokenizerRules {
   std::vector<int32_t> suffix;
   bool add_dummy_prefix = true;           // SentencePiece: a space before the text
   bool prefix_first_only = false;         // ... but not before the text after a special token
+  bool prefix_if_missing = false;         // ... but not before text that begins with a space
   bool remove_extra_whitespaces = false;  // SentencePiece
   bool escape_whitespaces = true;         // SentencePiece: ' ' is U+2581
   bool fuse_unknown = true;               // SentencePiece: a run of unknown characters is one token
@@ -65,6 +66,7 @@ struct NormalizerStep {
     kNfkc,
     kNfkd,
     kLowercase,
+    kCharsmap,  // TokenizerData::charsmap; without such a step it comes last
     kStripAccents,
     kStripLeft,
     kStripRight,
@@ -73,8 +75,8 @@ struct NormalizerStep {
     kReplaceRegex,  // every match of `pattern`, a regular expression, by `content`
   };
   Kind kind = Kind::kNfc;
-  std::string pattern;
-  std::string content;
+  std::string pattern = {};
+  std::string content = {};
 };
 
 // One cut of a pre-tokeniser: every word made so far is cut where `pattern` matches.
