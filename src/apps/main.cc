@@ -14,8 +14,7 @@ namespace brisk {
 namespace {
 
 const std::vector<Command>& commands() {
-  static const std::vector<Command> kCommands = {
-  };
+  static const std::vector<Command> kCommands = {};
   return kCommands;
 }
 
@@ -30,7 +29,8 @@ int main_checked(int argc, char** argv) {
   CLI::App app("brisk makes open-weight language models fast.");
   app.require_subcommand(1);
   std::string log_level = "warn";
-  app.add_option("--log-level", log_level, "debug, info, warn, error or off")->capture_default_str();
+  app.add_option("--log-level", log_level, "debug, info, warn, error or off")
+      ->capture_default_str();
   std::vector<std::pair<CLI::App*, CommandAction>> actions;
   for (const Command& command : commands()) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);

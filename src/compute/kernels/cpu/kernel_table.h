@@ -51,6 +51,9 @@ struct NormArgs {
 enum class KvElement : uint8_t { kF32, kF16, kBF16 };
 constexpr int kKvElementCount = 3;
 
+// Floating-point operations of one iteration of KernelTable::multiply_add: 16 lanes, 8 chains.
+constexpr int64_t kMultiplyAddFlops = 2 * 16 * 8;
+
 constexpr int kKvBlockTokens = 16;      // tokens of a KV block
 constexpr int kKvSegmentBlocks = 16;    // blocks whose softmax is computed together
 constexpr int kAttentionHeadsMax = 16;  // query heads of one call
@@ -121,6 +124,11 @@ struct KernelTable {
   void (*add_scaled)(const float* x, float scale, int64_t count, float* y);
   // Each value becomes round(x * 127 / max|x|) / 127 * max|x| (BitNet b1.58 activations).
   void (*quantize_row_int8)(float* x, int64_t count);
+
+  // For measuring the machine. Reads every byte of [p, p + bytes), a multiple of 512, and gives a
+  // value that depends on them. Runs eight independent chains of fused multiply-adds.
+  float (*read_all)(const void* p, int64_t bytes);
+  float (*multiply_add)(int64_t iterations);
 
   void (*kv_append[kKvElementCount])(const KvAppendArgs&);
   void (*attention[kKvElementCount])(const AttentionArgs&);

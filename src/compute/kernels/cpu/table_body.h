@@ -26,6 +26,8 @@ constexpr KernelTable BRISK_ISA_TABLE = {
     .softmax = softmax,
     .add_scaled = add_scaled,
     .quantize_row_int8 = quantize_row_int8,
+    .read_all = read_all,
+    .multiply_add = multiply_add,
     .kv_append = {kv_append<F32Kv>, kv_append<F16Kv>, kv_append<BF16Kv>},
     .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>},
 };
