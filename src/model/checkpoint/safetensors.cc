@@ -186,4 +186,11 @@ absl::StatusOr<SafetensorsFile> parse_safetensors(std::span<const std::byte> byt
   return file;
 }
 
+std::optional<std::string_view> safetensors_dtype(DType dtype) {
+  for (const auto& [name, known] : kTypes) {
+    if (known == dtype) return name;
+  }
+  return std::nullopt;
+}
+
 }  // namespace brisk

@@ -6,8 +6,10 @@
 #include <absl/status/statusor.h>
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -34,5 +36,8 @@ bool is_safetensors(std::span<const std::byte> file);
 // bytes, the tensors fill the file without gaps or overlaps); Unimplemented for dtypes brisk has
 // not.
 absl::StatusOr<SafetensorsFile> parse_safetensors(std::span<const std::byte> file);
+
+// The format's name of a dtype; nullopt when it has none.
+std::optional<std::string_view> safetensors_dtype(DType dtype);
 
 }  // namespace brisk

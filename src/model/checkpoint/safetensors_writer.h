@@ -1,0 +1,19 @@
+// Writes safetensors files.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <string>
+#include <vector>
+
+#include "model/checkpoint/tensor_file_writer.h"
+
+namespace brisk {
+
+// Writes the header (with the metadata that transformers expects); the tensors' data follows
+// through the writer, in the order given. Errors: InvalidArgument for formats that safetensors has
+// not and for names that appear twice, Unavailable when the file cannot be written.
+absl::StatusOr<TensorFileWriter> create_safetensors(const std::string& path,
+                                                    const std::vector<TensorPlan>& tensors);
+
+}  // namespace brisk
