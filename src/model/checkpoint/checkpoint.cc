@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "model/checkpoint/find_tokenizer.h"
 #include "model/checkpoint/gguf_model.h"
 #include "model/checkpoint/hf_directory.h"
 #include "model/checkpoint/llama2c.h"
@@ -49,13 +50,16 @@ void share_end_tokens(Checkpoint& checkpoint) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> open_checkpoint(const std::string& path,
-                                                                  const OpenOptions&) {
+                                                                  const OpenOptions& options) {
   auto checkpoint = std::make_shared<Checkpoint>();
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     BRISK_RETURN_IF_ERROR(read_hf_directory(path, *checkpoint));
   } else {
     BRISK_RETURN_IF_ERROR(read_single_file(path, *checkpoint));
+  }
+  if (checkpoint->tokenizer.kind == TokenizerKind::kNone || !options.tokenizer_path.empty()) {
+    BRISK_RETURN_IF_ERROR(find_tokenizer(path, options.tokenizer_path, *checkpoint));
   }
   share_end_tokens(*checkpoint);
   return checkpoint;

@@ -205,5 +205,23 @@ TEST(Llama2c, OpensRealFiles) {
   }
 }
 
+TEST(Llama2c, FindsTheTokenizerBesideTheModel) {
+  const std::string directory = BRISK_DATA_DIR "/models/";
+  if (!std::filesystem::exists(directory)) GTEST_SKIP() << "test data is absent";
+  const auto stories = open_checkpoint(directory + "stories260K/stories260K.bin");
+  ASSERT_TRUE(stories.ok()) << stories.status();
+  EXPECT_EQ((*stories)->tokenizer.tokens.size(), 512u);
+  EXPECT_THAT((*stories)->tokenizer.rules.end_of_generation, ::testing::Contains(2));
+  const std::string bitnet = directory + "bitllama3M/model.bin";
+  EXPECT_EQ((*open_checkpoint(bitnet))->tokenizer.kind, TokenizerKind::kNone);
+  const auto given =
+      open_checkpoint(bitnet, {.tokenizer_path = directory + "stories260K/tok512.model"});
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ((*given)->tokenizer.tokens.size(), 512u);
+  const auto too_large =
+      open_checkpoint(bitnet, {.tokenizer_path = directory + "stories3M/tok4096.bin"});
+  EXPECT_THAT(std::string(message_of(too_large.status())), HasSubstr("4096 tokens"));
+}
+
 }  // namespace
 }  // namespace brisk
