@@ -39,8 +39,8 @@ class PrefixIndex {
 
   struct Key {
     BlockId parent = kNoBlock;  // kNoBlock: the first block of a sequence
-    PrefixScope scope;
-    std::span<const int32_t> tokens;  // (block_tokens)
+    PrefixScope scope{};
+    std::span<const int32_t> tokens{};  // (block_tokens)
   };
 
   // The block that holds `key`, or kNoBlock. REQUIRES: key.parent is kNoBlock or in the index.
@@ -58,7 +58,7 @@ class PrefixIndex {
  private:
   struct Entry {
     uint64_t hash = 0;
-    PrefixScope scope;
+    PrefixScope scope{};
     BlockId parent;
     BlockId next;  // in the same bucket
     int32_t children = 0;
