@@ -20,7 +20,7 @@ struct SamplingParams {
   double repetition_penalty = 1;
   double frequency_penalty = 0;
   double presence_penalty = 0;
-  std::vector<std::pair<int32_t, float>> logit_bias;
+  std::vector<std::pair<int32_t, float>> logit_bias{};
   uint64_t seed = 0;
   int logprobs = -1;  // -1: none; k: of the chosen token and of the k most probable ones
 };
@@ -29,12 +29,13 @@ inline constexpr int kLogprobsMax = 20;
 inline constexpr int kChoicesMax = 128;
 
 struct Request {
-  std::vector<int32_t> prompt;
+  std::vector<int32_t> prompt{};
   SamplingParams sampling;
-  int choices = 1;                   // "n": independent continuations of the prompt
-  int max_tokens = 16;               // per choice
-  int min_tokens = 0;                // end tokens are impossible before
-  std::vector<int32_t> stop_tokens;  // each ends a choice; the model's own are added by the engine
+  int choices = 1;      // "n": independent continuations of the prompt
+  int max_tokens = 16;  // per choice
+  int min_tokens = 0;   // end tokens are impossible before
+  std::vector<int32_t>
+      stop_tokens{};  // each ends a choice; the model's own are added by the engine
   bool ignore_eos = false;
   int priority = 0;  // lower goes first
 };

@@ -16,7 +16,7 @@
 //     Among equal logits lower ids count as heavier, so exactly k tokens remain.
 //  5. With u = uniform(key, position), the first token in the order of ids is drawn at which the
 //     running sum of the kept weights exceeds u times their total.
-// Weights are f32, sums f64 in a fixed order.
+// Weights are f32, sums f64 in a fixed order: see token_weights.h.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -28,6 +28,7 @@
 
 #include "base/rng.h"
 #include "engine/request.h"
+#include "engine/sample/token_weights.h"
 
 namespace brisk {
 
@@ -52,22 +53,20 @@ class SamplingHistory {
 // Whether `params` look at the history at all; otherwise sample() may do without.
 bool uses_history(const SamplingParams& params);
 
-// Memory that calls reuse; one a thread. Nothing allocates once it has seen a vocabulary.
-struct SamplerScratch {
-  std::vector<float> weights;       // (vocabulary)
-  std::vector<double> sums;         // of blocks of weights, or by level of weight
-  std::vector<int32_t> counts;      // by level of weight
-  std::vector<int32_t> candidates;  // token ids
-  std::vector<TokenLogprob> top;
-};
-
 struct SampleInput {
-  std::span<float> logits;                   // (vocabulary); overwritten
+  std::span<const float> logits;             // (vocabulary)
   const SamplingParams* params = nullptr;    // REQUIRES: validate(Request) accepts them
   const SamplingHistory* history = nullptr;  // null: empty
-  std::span<const int32_t> banned;           // e.g. end tokens before min_tokens
-  RngKey key;                                // {seed, choice}
+  std::span<const int32_t> banned{};         // e.g. end tokens before min_tokens
+  RngKey key{};                              // {seed, choice}
   int64_t position = 0;                      // of the token to draw in its sequence
+};
+
+// Memory that calls reuse; one a thread. Nothing allocates once it has seen a vocabulary.
+struct SamplerScratch {
+  std::vector<float> logits;  // (vocabulary), after bias and penalties
+  WeightScratch weights;
+  std::vector<TokenLogprob> top;
 };
 
 struct SampledToken {

@@ -42,12 +42,12 @@ struct SchedulerOptions {
 };
 
 struct SequenceSpec {
-  std::vector<int32_t> prompt;
+  std::vector<int32_t> prompt{};
   int32_t max_tokens = 16;  // to generate, per choice
   int32_t choices = 1;      // sequences that continue this prompt, which is computed once
   int32_t priority = 0;     // lower goes first
-  PrefixScope scope;
-  std::vector<int32_t> stop_tokens;  // each ends a choice
+  PrefixScope scope{};
+  std::vector<int32_t> stop_tokens{};  // each ends a choice
 };
 
 enum class EndReason : uint8_t {

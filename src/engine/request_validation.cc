@@ -1,0 +1,93 @@
+#include "engine/request_validation.h"
+
+#include <cmath>
+
+#include "base/status.h"
+
+namespace brisk {
+namespace {
+
+bool is_token(int32_t token, int vocab_size) { return token >= 0 && token < vocab_size; }
+
+// NaN is in no range.
+bool is_within(double value, double low, double high) { return value >= low && value <= high; }
+
+absl::Status validate(const SamplingParams& params, int vocab_size) {
+  if (!(params.temperature >= 0) || !std::isfinite(params.temperature)) {
+    return invalid_input("temperature is {}; it must be 0 or more", params.temperature);
+  }
+  if (params.top_k < -1) {
+    return invalid_input("top_k is {}; it must be 1 or more, or 0 or -1 for all tokens", params.top_k);
+  }
+  if (!(params.top_p > 0 && params.top_p <= 1)) {
+    return invalid_input("top_p is {}; it must be above 0 and at most 1", params.top_p);
+  }
+  if (!is_within(params.min_p, 0, 1)) {
+    return invalid_input("min_p is {}; it must be between 0 and 1", params.min_p);
+  }
+  if (!(params.repetition_penalty > 0) || !std::isfinite(params.repetition_penalty)) {
+    return invalid_input("repetition_penalty is {}; it must be above 0", params.repetition_penalty);
+  }
+  if (!is_within(params.frequency_penalty, -2, 2)) {
+    return invalid_input("frequency_penalty is {}; it must be between -2 and 2",
+                         params.frequency_penalty);
+  }
+  if (!is_within(params.presence_penalty, -2, 2)) {
+    return invalid_input("presence_penalty is {}; it must be between -2 and 2",
+                         params.presence_penalty);
+  }
+  if (params.logprobs < -1 || params.logprobs > kLogprobsMax) {
+    return invalid_input("logprobs is {}; it must be between 0 and {}", params.logprobs,
+                         kLogprobsMax);
+  }
+  if (params.logit_bias.size() > static_cast<size_t>(kLogitBiasesMax)) {
+    return invalid_input("logit_bias has {} entries; at most {} are allowed",
+                         params.logit_bias.size(), kLogitBiasesMax);
+  }
+  for (const auto& [token, bias] : params.logit_bias) {
+    if (!is_token(token, vocab_size)) {
+      return invalid_input("logit_bias names token {}; ids are between 0 and {}", token,
+                           vocab_size - 1);
+    }
+    if (!is_within(static_cast<double>(bias), -100, 100)) {
+      return invalid_input("logit_bias of token {} is {}; it must be between -100 and 100", token,
+                           bias);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status validate(const Request& request, int vocab_size) {
+  if (request.prompt.empty()) return invalid_input("prompt is empty; it needs at least one token");
+  for (size_t i = 0; i < request.prompt.size(); ++i) {
+    if (!is_token(request.prompt[i], vocab_size)) {
+      return invalid_input("prompt has token {} at position {}; ids are between 0 and {}",
+                           request.prompt[i], i, vocab_size - 1);
+    }
+  }
+  if (request.choices < 1 || request.choices > kChoicesMax) {
+    return invalid_input("n is {}; it must be between 1 and {}", request.choices, kChoicesMax);
+  }
+  if (request.max_tokens < 1) {
+    return invalid_input("max_tokens is {}; it must be 1 or more", request.max_tokens);
+  }
+  if (request.min_tokens < 0 || request.min_tokens > request.max_tokens) {
+    return invalid_input("min_tokens is {}; it must be between 0 and max_tokens ({})",
+                         request.min_tokens, request.max_tokens);
+  }
+  if (request.stop_tokens.size() > static_cast<size_t>(kStopTokensMax)) {
+    return invalid_input("stop_token_ids has {} entries; at most {} are allowed",
+                         request.stop_tokens.size(), kStopTokensMax);
+  }
+  for (const int32_t token : request.stop_tokens) {
+    if (!is_token(token, vocab_size)) {
+      return invalid_input("stop_token_ids has token {}; ids are between 0 and {}", token,
+                           vocab_size - 1);
+    }
+  }
+  return validate(request.sampling, vocab_size);
+}
+
+}  // namespace brisk
