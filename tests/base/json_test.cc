@@ -26,6 +26,25 @@ TEST(ParseJson, SaysWhereTheTextIsWrong) {
       << result.status().message();
 }
 
+TEST(ParseOrderedJson, KeepsTheOrderOfKeysAndTheRules) {
+  EXPECT_EQ(parse_ordered_json(R"({"z":{"y":1,"b":2},"a":3})")->dump(),
+            R"({"z":{"y":1,"b":2},"a":3})");
+  EXPECT_FALSE(parse_ordered_json(R"({"a":1,"a":2})").ok());
+  EXPECT_FALSE(parse_ordered_json(std::string(65, '[')).ok());
+}
+
+TEST(ParseOrderedJson, LimitsTheKeysOfAnObject) {
+  const auto object_of = [](size_t keys) {
+    std::string text = "{";
+    for (size_t i = 0; i < keys; ++i) {
+      text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
+    }
+    return text + "}";
+  };
+  EXPECT_TRUE(parse_ordered_json(object_of(kOrderedKeysMax)).ok());
+  EXPECT_FALSE(parse_ordered_json(object_of(kOrderedKeysMax + 1)).ok());
+}
+
 TEST(ToText, ReplacesBytesThatAreNotUtf8) {
   EXPECT_EQ(to_text(Json("a\xFF")), "\"a\xEF\xBF\xBD\"");
 }
