@@ -14,7 +14,9 @@ namespace brisk {
 namespace {
 
 const std::vector<Command>& commands() {
-  static const std::vector<Command> kCommands = {};
+  static const std::vector<Command> kCommands = {
+      {"tokenize", "text to tokens and back", add_tokenize},
+  };
   return kCommands;
 }
 

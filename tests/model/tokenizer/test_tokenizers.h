@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "model/checkpoint/checkpoint.h"
 #include "model/tokenizer/read_tokenizer.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -43,6 +44,16 @@ inline std::unique_ptr<const Tokenizer> tokenizer_of(absl::StatusOr<TokenizerDat
 // The tokenizer in the file or directory `name` of the test data.
 inline std::unique_ptr<const Tokenizer> open_tokenizer(const std::string& name) {
   return tokenizer_of(read_tokenizer(data_path(name)));
+}
+
+// The tokenizer inside the GGUF file `name` of the test data.
+inline std::unique_ptr<const Tokenizer> open_gguf_tokenizer(const std::string& name) {
+  const auto checkpoint = open_checkpoint(data_path(name));
+  if (!checkpoint.ok()) {
+    ADD_FAILURE() << message_of(checkpoint.status());
+    return nullptr;
+  }
+  return tokenizer_of((*checkpoint)->tokenizer);
 }
 
 // Text alone: no tokens around it, none parsed out of it.

@@ -41,7 +41,8 @@ class Vectors : public testing::TestWithParam<Source> {};
 TEST_P(Vectors, MatchToTheId) {
   const Source& source = GetParam();
   if (!has_data(source.tokenizer)) GTEST_SKIP() << "no " << data_path(source.tokenizer);
-  const auto tokenizer = open_tokenizer(source.tokenizer);
+  const auto tokenizer = source.tokenizer.ends_with(".gguf") ? open_gguf_tokenizer(source.tokenizer)
+                                                             : open_tokenizer(source.tokenizer);
   ASSERT_NE(tokenizer, nullptr);
   const auto inputs = read_inputs(data_path(source.cases + ".inp"));
   const auto outputs = read_outputs(data_path(source.cases + ".out"));
@@ -60,18 +61,22 @@ constexpr char kLlama3Cases[] = "tokenizers/llama3/ggml-vocab-llama-bpe.gguf";
 constexpr char kPhi3Cases[] = "tokenizers/phi3/ggml-vocab-phi-3.gguf";
 constexpr char kQwen2Cases[] = "tokenizers/qwen2/ggml-vocab-qwen2.gguf";
 
-INSTANTIATE_TEST_SUITE_P(Files, Vectors,
-                         testing::Values(Source{"tokenizers/gpt2/encoder.json", kGpt2Cases},
-                                         Source{"tokenizers/gpt2/vocab.bpe", kGpt2Cases},
-                                         Source{"tokenizers/gpt2", kGpt2Cases},
-                                         Source{"tokenizers/llama2/tokenizer.model", kLlama2Cases},
-                                         Source{"tokenizers/llama2/tokenizer.bin", kLlama2Cases},
-                                         Source{"tokenizers/llama2/tokenizer.json", kLlama2Cases},
-                                         Source{"tokenizers/llama2", kLlama2Cases},
-                                         Source{"tokenizers/llama3/tokenizer.model", kLlama3Cases},
-                                         Source{"tokenizers/phi3/tokenizer.json", kPhi3Cases},
-                                         Source{"tokenizers/qwen2/qwen.tiktoken", kQwen2Cases},
-                                         Source{"tokenizers/qwen2", kQwen2Cases}));
+INSTANTIATE_TEST_SUITE_P(
+    Files, Vectors,
+    testing::Values(Source{"tokenizers/gpt2/ggml-vocab-gpt-2.gguf", kGpt2Cases},
+                    Source{"tokenizers/llama2/ggml-vocab-llama-spm.gguf", kLlama2Cases},
+                    Source{"tokenizers/phi3/ggml-vocab-phi-3.gguf", kPhi3Cases},
+                    Source{"tokenizers/gpt2/encoder.json", kGpt2Cases},
+                    Source{"tokenizers/gpt2/vocab.bpe", kGpt2Cases},
+                    Source{"tokenizers/gpt2", kGpt2Cases},
+                    Source{"tokenizers/llama2/tokenizer.model", kLlama2Cases},
+                    Source{"tokenizers/llama2/tokenizer.bin", kLlama2Cases},
+                    Source{"tokenizers/llama2/tokenizer.json", kLlama2Cases},
+                    Source{"tokenizers/llama2", kLlama2Cases},
+                    Source{"tokenizers/llama3/tokenizer.model", kLlama3Cases},
+                    Source{"tokenizers/phi3/tokenizer.json", kPhi3Cases},
+                    Source{"tokenizers/qwen2/qwen.tiktoken", kQwen2Cases},
+                    Source{"tokenizers/qwen2", kQwen2Cases}));
 
 }  // namespace
 }  // namespace brisk
