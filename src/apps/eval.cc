@@ -1,0 +1,84 @@
+// brisk eval: how well a model predicts a text.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "apps/command.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "compress/evaluate/perplexity.h"
+
+namespace brisk {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string tokenizer;
+  std::string text;
+  PerplexityOptions perplexity;
+  bool json = false;
+};
+
+void print_report(const Model& model, const PerplexityReport& report) {
+  fmt::print("{}: {} documents, {} windows, {} tokens, {} bytes in {:.1f} s\n\n", model.name,
+             report.documents, report.windows, report.tokens, report.bytes, report.seconds);
+  fmt::print("{:<16} {:>12.6f}\n", "perplexity", report.perplexity());
+  fmt::print("{:<16} {:>12.6f}\n", "nats per token", report.nats_per_token());
+  fmt::print("{:<16} {:>12.6f}\n", "nats per byte", report.nats_per_byte());
+}
+
+Json to_json(const Model& model, const PerplexityReport& report) {
+  return {{"model", model.name},
+          {"documents", report.documents},
+          {"windows", report.windows},
+          {"tokens", report.tokens},
+          {"bytes", report.bytes},
+          {"nats", report.nats},
+          {"perplexity", report.perplexity()},
+          {"nats_per_token", report.nats_per_token()},
+          {"nats_per_byte", report.nats_per_byte()},
+          {"seconds", report.seconds}};
+}
+
+absl::Status eval(const Options& options) {
+  BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                         load_model(options.model, {.tokenizer_path = options.tokenizer}));
+  BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> documents, read_documents(options.text));
+  const bool show_progress = isatty(STDERR_FILENO) != 0;
+  BRISK_ASSIGN_OR_RETURN(
+      const PerplexityReport report,
+      measure_perplexity(*model, documents, options.perplexity, [&](int64_t done) {
+        if (show_progress) fmt::print(stderr, "\r\033[K{} of {} documents", done, documents.size());
+      }));
+  if (show_progress) fmt::print(stderr, "\r\033[K");
+  if (options.json) {
+    fmt::print("{}\n", to_text(to_json(*model, report)));
+  } else {
+    print_report(*model, report);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandAction add_eval(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("model", options->model, "A .gguf, a Hugging Face directory or a llama2.c .bin")
+      ->required();
+  app.add_option("--text", options->text,
+                 "Text to predict: a .jsonl of documents (\"text\"), or any file as one document")
+      ->required();
+  app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
+  app.add_option("--context", options->perplexity.context,
+                 "Tokens of a window (0: the model's context, at most 2,048)")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--threads", options->perplexity.threads, "Threads (0: all)")
+      ->capture_default_str();
+  app.add_flag("--json", options->json, "Print a JSON object");
+  return [options] { return eval(*options); };
+}
+
+}  // namespace brisk
