@@ -13,6 +13,7 @@ There are no other norms: every linear layer normalises its own input.
 
 import struct
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class BitLinear:
     values: np.ndarray  # (out, in) of -1, 0, +1
     scale: float
 
-    def __call__(self, x):
+    def __call__(self, x, trace=None):
         """Normalise, round to int8 with one scale per token, multiply, scale back.
 
         The norm is x / |x| / sqrt(in), without gain or eps: its rms is 1 / in, not 1 (the model was
@@ -38,6 +39,9 @@ class BitLinear:
         x = x / np.maximum(norm, 1e-12) / np.sqrt(x.shape[-1])
         step = np.maximum(np.max(np.abs(x), axis=-1, keepdims=True), 1e-5) / 127.0
         int8 = np.clip(np.rint(x / step), -128, 127)
+        if trace is not None:
+            margin = 0.5 - np.abs(x / step - int8).max()
+            trace.rounding_margin_min = min(trace.rounding_margin_min, float(margin))
         return (int8 @ self.values.T) * step * self.scale
 
 
@@ -87,16 +91,23 @@ def pack(values):
     return (codes << np.array([0, 2, 4, 6])).sum(axis=-1).astype(np.uint8)
 
 
-def forward(model, ids):
+def forward(model, ids, trace=None):
+    """Token ids -> logits (tokens, vocab).
+
+    Rounding makes this discontinuous: an activation within float32's error of a tie may round the
+    other way in another implementation, and one such step moves logits by about 0.1.
+    trace.rounding_margin_min says how close (in int8 steps) it came.
+    """
     config = model.config
     tokens, head_dim = len(ids), config.head_dim
     cos, sin = Rope(THETA, plain(head_dim // 2)).cos_sin(tokens)
     x = model.embedding[np.asarray(ids)]
     for layer in model.layers:
-        q = layer["wq"](x).reshape(tokens, config.heads, head_dim)
-        k = layer["wk"](x).reshape(tokens, config.kv_heads, head_dim)
-        v = layer["wv"](x).reshape(tokens, config.kv_heads, head_dim)
+        linear = {name: partial(weight, trace=trace) for name, weight in layer.items()}
+        q = linear["wq"](x).reshape(tokens, config.heads, head_dim)
+        k = linear["wk"](x).reshape(tokens, config.kv_heads, head_dim)
+        v = linear["wv"](x).reshape(tokens, config.kv_heads, head_dim)
         q, k = rotate(q, cos, sin, interleaved=True), rotate(k, cos, sin, interleaved=True)
-        x = x + layer["wo"](attention(q, k, v, head_dim**-0.5))
-        x = x + layer["w2"](silu(layer["w1"](x)) * layer["w3"](x))
+        x = x + linear["wo"](attention(q, k, v, head_dim**-0.5))
+        x = x + linear["w2"](silu(linear["w1"](x)) * linear["w3"](x))
     return rms_norm(x, model.final_norm, EPS) @ model.embedding.T

@@ -86,6 +86,7 @@ class Trace:
     """What a test wants to know besides the logits."""
 
     router_gap_min: float = np.inf  # between the last expert chosen and the first one not
+    rounding_margin_min: float = np.inf  # of an int8 activation, from where it rounds otherwise
 
 
 def norm(x, spec, eps):
