@@ -4,8 +4,8 @@ Layout, little-endian: the 256-byte header of llama2.c version 1: magic "24ka" (
 version 1, int32 dim, ffn, layers, heads, kv_heads, vocab, context, one byte that is 1 where the
 head is the embedding, zeros. Then float32 final norm (dim) and embedding (vocab, dim). Then wq of
 every layer, wk of every layer, and so on: wv, wo, w1 (gate), w2 (down), w3 (up). Each matrix is one
-float32 scale and then its out * in ternary values, row-major (out, in), four to a byte, the first in
-the two lowest bits: 0 is 0, 1 is +1, 3 is -1, and 2 does not occur. A weight is scale * value.
+float32 scale and then its out * in ternary values, row-major (out, in), four to a byte, the first
+in the two lowest bits: 0 is 0, 1 is +1, 3 is -1, and 2 does not occur. A weight is scale * value.
 llama2.c's own float32 version 1 has the same header; only the size of the file tells them apart.
 
 There are no other norms: every linear layer normalises its own input.

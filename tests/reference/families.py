@@ -6,8 +6,10 @@ Where a config key may be absent, the default is the one of that family's Huggin
 
 import math
 
+import numpy as np
+
 from forward import Layer, Linear, Mlp, Model, Moe, Norm
-from layers import gelu_tanh, silu
+from layers import gelu_tanh
 from rope import Rope, linear, llama3, longrope_magnitude, plain
 
 
@@ -21,7 +23,7 @@ def head_dim(config):
 
 
 def default_rope(config, scaling=None, theta=None):
-    """Transformers 4 has rope_theta and rope_scaling; transformers 5 has both in rope_parameters."""
+    """Transformers 4 has rope_theta and rope_scaling, transformers 5 one rope_parameters."""
     scaling = scaling or config.get("rope_scaling") or config.get("rope_parameters") or {}
     theta = theta or config.get("rope_theta") or scaling.get("rope_theta", 10000.0)
     pairs = head_dim(config) // 2
@@ -62,17 +64,18 @@ def split_rows(weight, *rows):
 
 
 def decoder(config, tensors, **special):
-    """Llama and everything named like it. The keyword arguments are functions of a layer's index,
-    but for gain (of a stored norm weight) and whatever else is a field of Model."""
+    """Llama and everything named like it.
+
+    Of the keyword arguments, ffn, rope_of, window_of and projections are functions of a layer's
+    index, gain makes a norm's gain of the stored weight, and the rest are fields of Model.
+    """
     ffn = special.pop("ffn", lambda i: gated(tensors, f"model.layers.{i}.mlp."))
-    rope_of = special.pop("rope_of", None)
+    rope = default_rope(config) if "rope_of" not in special else None
+    rope_of = special.pop("rope_of", lambda i: rope)
     window_of = special.pop("window_of", lambda i: None)
     projections = special.pop("projections", None)
     gain = special.pop("gain", lambda weight: weight)
     four_norms = special.pop("four_norms", False)
-    if rope_of is None:
-        rope = default_rope(config)
-        rope_of = lambda i: rope
 
     def norm(name):
         weight = tensors.get(name + ".weight")
@@ -83,10 +86,11 @@ def decoder(config, tensors, **special):
         prefix = f"model.layers.{i}."
         attention = prefix + "self_attn."
         if projections is None:
-            q, k, v = (linear_layer(tensors, attention + name) for name in ("q_proj", "k_proj", "v_proj"))
+            q, k, v = (linear_layer(tensors, f"{attention}{name}_proj") for name in "qkv")
         else:
             q, k, v = projections(i)
-        after = "pre_feedforward_layernorm" if four_norms else "post_attention_layernorm"
+        after_attention = norm(prefix + "post_attention_layernorm")
+        before_ffn = norm(prefix + "pre_feedforward_layernorm") if four_norms else after_attention
         layers.append(
             Layer(
                 attention_norm=norm(prefix + "input_layernorm"),
@@ -96,10 +100,10 @@ def decoder(config, tensors, **special):
                 o=linear_layer(tensors, attention + "o_proj"),
                 q_norm=norm(attention + "q_norm"),
                 k_norm=norm(attention + "k_norm"),
-                attention_post_norm=norm(prefix + "post_attention_layernorm") if four_norms else None,
-                ffn_norm=norm(prefix + after),
+                attention_post_norm=after_attention if four_norms else None,
+                ffn_norm=before_ffn,
                 ffn=ffn(i),
-                ffn_post_norm=norm(prefix + "post_feedforward_layernorm") if four_norms else None,
+                ffn_post_norm=norm(prefix + "post_feedforward_layernorm"),
                 window=window_of(i),
                 rope=rope_of(i),
             )
@@ -149,19 +153,21 @@ def phi3(config, tensors, context):
     original_max_position_embeddings, the long one beyond. (Hugging Face looks at the length of the
     sequence instead, which gives keys already cached a rotation that later queries do not have.)
     """
-    heads, kv_heads, width = config["num_attention_heads"], config["num_key_value_heads"], head_dim(config)
+    width = head_dim(config)
+    q_rows, kv_rows = config["num_attention_heads"] * width, config["num_key_value_heads"] * width
     pairs = int(width * config.get("partial_rotary_factor", 1.0)) // 2
     scaling = config.get("rope_scaling")
     rope = Rope(config["rope_theta"], plain(pairs))
     if scaling is not None:
-        most, original = config["max_position_embeddings"], config["original_max_position_embeddings"]
+        most = config["max_position_embeddings"]
+        original = config["original_max_position_embeddings"]
         stretched = (context or most) > original
         rope.divisors = scaling["long_factor" if stretched else "short_factor"]
         rope.magnitude = longrope_magnitude(most, original)
 
     def projections(i):
         weight = tensors[f"model.layers.{i}.self_attn.qkv_proj.weight"]
-        return split_rows(weight, heads * width, kv_heads * width, kv_heads * width)
+        return split_rows(weight, q_rows, kv_rows, kv_rows)
 
     def ffn(i):
         weight = tensors[f"model.layers.{i}.mlp.gate_up_proj.weight"]
@@ -180,7 +186,7 @@ def phi3(config, tensors, context):
 
 def gemma(config, tensors, window_of, rope_of):
     """What Gemma 2 and 3 share: (1 + w) norms, four of them to a layer; embeddings times
-    sqrt(hidden); queries scaled by query_pre_attn_scalar instead of head_dim; GeGLU; a tied head."""
+    sqrt(hidden); queries scaled by query_pre_attn_scalar, not head_dim; GeGLU; a tied head."""
     return decoder(
         config,
         tensors,
@@ -235,7 +241,7 @@ def gemma3(config, tensors, context):
 
 
 def mixtral(config, tensors, context):
-    """Jiang et al. 2024: w1 is the gate, w3 up and w2 down; weights renormalised over the chosen."""
+    """Jiang et al. 2024: w1 is the gate, w3 up, w2 down; weights renormalised over the chosen."""
 
     def ffn(i):
         prefix = f"model.layers.{i}.block_sparse_moe."
@@ -282,8 +288,8 @@ def qwen_moe(config, tensors, context):
 def gpt2(config, tensors, context):
     """Radford et al. 2019: LayerNorms with bias, learned positions, no gate, a tied head.
 
-    Its Conv1D weights are (in, out). The original checkpoint has no "transformer." before its names,
-    and carries causal masks as h.N.attn.bias, which are not weights.
+    Its Conv1D weights are (in, out). The original checkpoint has no "transformer." before its
+    names, and carries causal masks as h.N.attn.bias, which are not weights.
     """
     tensors = {name.removeprefix("transformer."): array for name, array in tensors.items()}
 
@@ -296,10 +302,8 @@ def gpt2(config, tensors, context):
     layers = []
     for i in range(config["n_layer"]):
         fused = conv(f"h.{i}.attn.c_attn")
-        q, k, v = (
-            Linear(weight, bias)
-            for weight, bias in zip(fused.weight.reshape(3, -1, config["n_embd"]), fused.bias.reshape(3, -1))
-        )
+        weights, biases = np.split(fused.weight, 3), np.split(fused.bias, 3)
+        q, k, v = (Linear(weight, bias) for weight, bias in zip(weights, biases))
         layers.append(
             Layer(
                 attention_norm=norm(f"h.{i}.ln_1"),

@@ -153,7 +153,7 @@ def forward(model, ids, trace=None):
 
 
 def top2_gap(logits):
-    """Per row, how far the largest logit is ahead of the next: what a rounding error must not reach."""
+    """Per row, how far the largest logit is ahead: what a rounding error must not reach."""
     top = np.partition(logits, -2, axis=-1)[..., -2:]
     return top[..., 1] - top[..., 0]
 

@@ -14,6 +14,7 @@ import bitnet
 import blocks
 import cases
 import checkpoints
+import configs
 import families
 import forward
 import gguf_file
@@ -95,7 +96,10 @@ def write_model(directory, case):
         layouts.append("model.gguf")
     model = families.build(case.config, tensors, case.context)
     more = {"layouts": layouts, "dtype": case.dtype}
-    more.update({key: value for key, value in (("context", case.context), ("note", case.note)) if value})
+    if case.context:
+        more["context"] = case.context
+    if case.note:
+        more["note"] = case.note
     return choose_prompt(
         case.name,
         case.config["model_type"],
@@ -108,7 +112,7 @@ def write_model(directory, case):
 
 def write_quantised(directory, name, format_of):
     """A GGUF llama whose matrices are random blocks; format_of maps a tensor's name to a format."""
-    case = cases.Case(name, cases.BLOCKS)
+    case = cases.Case(name, configs.BLOCKS)
     metadata, stored = to_gguf.convert(case.config, checkpoints.random_tensors(case))
     rng = np.random.default_rng(checkpoints.seed_of(name + " blocks"))
     for tensor_name, tensor in stored.items():
@@ -127,7 +131,7 @@ def write_quantised(directory, name, format_of):
         name,
         "llama",
         lambda ids, trace: forward.forward(model, ids, trace),
-        cases.VOCAB,
+        configs.VOCAB,
         cases.PROMPT_TOKENS,
         layouts=["model.gguf"],
         dtype=most,
@@ -136,7 +140,8 @@ def write_quantised(directory, name, format_of):
 
 def mixed(name):
     """The mixture llama.cpp calls Q4_K_M: most in Q4_K, the sensitive tensors in Q6_K."""
-    return "Q6_K" if name in ("output.weight",) or "attn_v" in name or "ffn_down" in name else "Q4_K"
+    sensitive = ("output.weight", "blk.0.attn_v.weight", "blk.0.ffn_down.weight")
+    return "Q6_K" if name in sensitive else "Q4_K"
 
 
 def write_llama2c(directory, name, content):

@@ -14,7 +14,7 @@ import blocks
 import floats
 
 ALIGNMENT = 32
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+SCALARS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd"))  # as struct names them
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 FORMAT_OF_TYPE = {format.type_id: name for name, format in blocks.FORMATS.items()}
 

@@ -133,10 +133,11 @@ def rope(file, i, q_rows, context):
 def ffn(file, block):
     if block + "ffn_gate_inp.weight" not in file.tensors:
         return dense(file, block)
-    gates, ups, downs = (file.tensor(f"{block}ffn_{name}_exps.weight") for name in ("gate", "up", "down"))
+    roles = ("gate", "up", "down")
+    gates, ups, downs = (file.tensor(f"{block}ffn_{role}_exps.weight") for role in roles)
     shared = None
     if block + "ffn_up_shexp.weight" in file.tensors:
-        gate, up, down = (file.linear(f"{block}ffn_{name}_shexp") for name in ("gate", "up", "down"))
+        gate, up, down = (file.linear(f"{block}ffn_{role}_shexp") for role in roles)
         shared = Mlp(gate=gate, up=up, down=down)
     shared_gate = file.tensor(block + "ffn_gate_inp_shexp.weight")
     return Moe(

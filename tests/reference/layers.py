@@ -62,7 +62,7 @@ def rotate(x, cos, sin, interleaved):
 
 
 def visible(tokens, window):
-    """(query, key) -> may the query see the key? Causal; with a window, itself and window - 1 more."""
+    """(query, key) -> may it see it? Causal; with a window, itself and the window - 1 before it."""
     query, key = np.arange(tokens)[:, None], np.arange(tokens)[None, :]
     mask = key <= query
     return mask if window is None else mask & (query - key < window)

@@ -61,7 +61,8 @@ def load(data):
     """-> (model, tokenizer, stories)"""
     _, model = llama2c.read(data / CHECKPOINT)
     lines = (data / TEXT).read_text(encoding="utf-8").splitlines()
-    return model, sentencepiece_bpe.read(data / TOKENIZER), [json.loads(line)["text"] for line in lines]
+    stories = [json.loads(line)["text"] for line in lines]
+    return model, sentencepiece_bpe.read(data / TOKENIZER), stories
 
 
 def main():

@@ -47,7 +47,8 @@ class Tokenizer:
 
     def __post_init__(self):
         self.id_of = {piece: i for i, (piece, _, _) in enumerate(self.pieces)}
-        self.mergeable = {p: s for p, s, kind in self.pieces if kind not in (UNKNOWN, CONTROL, BYTE)}
+        special = (UNKNOWN, CONTROL, BYTE)
+        self.mergeable = {p: score for p, score, kind in self.pieces if kind not in special}
 
     def normalise(self, text):
         if self.squeeze_spaces:
@@ -57,7 +58,7 @@ class Tokenizer:
         return text.replace(" ", SPACE)
 
     def encode(self, text):
-        """Merge the adjacent pair whose piece scores highest, the leftmost of equals, to the end."""
+        """Merge, while it can be done, the pair whose piece scores highest, leftmost of equals."""
         symbols = list(self.normalise(text))
         while True:
             pairs = [a + b for a, b in zip(symbols, symbols[1:])]

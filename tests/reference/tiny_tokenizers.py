@@ -156,8 +156,8 @@ def byte_level_json(config):
         pre_tokenizer = {**byte_step, "trim_offsets": True, "use_regex": True}
     else:
         regex = LLAMA3_SPLIT if config["model_type"] == "llama" else QWEN_SPLIT
-        split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
-        steps = [split, {**byte_step, "use_regex": False}]
+        split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated"}
+        steps = [{**split, "invert": False}, {**byte_step, "use_regex": False}]
         pre_tokenizer = {"type": "Sequence", "pretokenizers": steps}
     first_special = len(tokens) - len(BYTE_LEVEL_SPECIALS)
     return {
@@ -195,8 +195,9 @@ def tokenizer_config(config):
         }
     tokens, _ = byte_level()
     eos = config["eos_token_id"]
+    gpt2 = config["model_type"] == "gpt2"
     return {
-        "tokenizer_class": "GPT2Tokenizer" if config["model_type"] == "gpt2" else "PreTrainedTokenizerFast",
+        "tokenizer_class": "GPT2Tokenizer" if gpt2 else "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "bos_token": tokens[config["bos_token_id"]],
         "eos_token": tokens[eos[-1] if isinstance(eos, list) else eos],

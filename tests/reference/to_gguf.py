@@ -1,4 +1,4 @@
-"""From a Hugging Face config and tensors to GGUF metadata and tensors, as llama.cpp's converter does.
+"""From a Hugging Face config and tensors to GGUF ones, as llama.cpp's converter maps them.
 
 What changes besides names: llama's q and k rows are reordered for interleaved rotary pairs; gemma's
 norms get their 1 added; gpt2's Conv1D weights are transposed; experts are stacked; scaled rotary
@@ -95,9 +95,10 @@ def convert(config, tensors, dtype="f32"):
     for name, stack in experts.items():
         renamed[name] = np.stack([stack[e] for e in sorted(stack)])
     renamed.update(rope_tensors(config))
-    stored_as = {name: "f32" if keeps_f32(name, array) else dtype for name, array in renamed.items()}
-    files = {name: stored(array, stored_as[name]) for name, array in renamed.items()}
-    return metadata(config, dtype), files
+    return metadata(config, dtype), {
+        name: stored(array, "f32" if keeps_f32(name, array) else dtype)
+        for name, array in renamed.items()
+    }
 
 
 def keeps_f32(name, array):
@@ -206,13 +207,15 @@ def decoder_keys(config):
 
 
 def phi3_keys(config):
-    most, original = config["max_position_embeddings"], config["original_max_position_embeddings"]
+    original = config["original_max_position_embeddings"]
     keys = {
         "rope.scaling.original_context_length": original,
         "attention.sliding_window": config.get("sliding_window") or 0,
     }
     if config.get("rope_scaling"):
-        keys["rope.scaling.attn_factor"] = longrope_magnitude(most, original)
+        keys["rope.scaling.attn_factor"] = longrope_magnitude(
+            config["max_position_embeddings"], original
+        )
     return keys
 
 
