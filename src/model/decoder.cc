@@ -161,9 +161,8 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
   const Range mine = worker.share(rows_);
 
   for (int64_t r = mine.begin; r < mine.end; ++r) {
-    norm_row(layer.attention_norm, x.row(r), hidden, h.row(r));
+    prepare_row(layer.attention_norm, x.row(r), hidden, h.row(r));
   }
-  quantize_rows(worker, h);
   if (worker.index == 0) ops_.begin_attention();
   worker.sync();
 
@@ -186,7 +185,7 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
                           .softcap = spec_.attention_softcap});
   worker.sync();
   if (spec_.quantize_activations) {
-    norm_and_quantize_rows(worker, mixed);
+    quantize_rows(worker, mixed);
     worker.sync();
   }
 
@@ -199,9 +198,8 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
       norm_row(layer.post_attention_norm, branch.row(r), hidden, branch.row(r));
       ops_.kernels().add_scaled(branch.row(r), 1, hidden, x.row(r));
     }
-    norm_row(layer.ffn_norm, x.row(r), hidden, h.row(r));
+    prepare_row(layer.ffn_norm, x.row(r), hidden, h.row(r));
   }
-  quantize_rows(worker, h);
   worker.sync();
 }
 
@@ -250,7 +248,7 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
   gated_product(worker, layer.gate, layer.up, h, inner);
   worker.sync();
   if (spec_.quantize_activations) {
-    norm_and_quantize_rows(worker, inner);
+    quantize_rows(worker, inner);
     worker.sync();
   }
 
@@ -401,19 +399,21 @@ void Decoder::norm_row(const NormWeights& weights, const float* x, int64_t cols,
   }
 }
 
-// BitNet: what enters a product is rounded to int8, row by row.
-void Decoder::quantize_rows(Worker worker, MatView x) const {
-  if (!spec_.quantize_activations) return;
-  const Range mine = worker.share(x.rows);
-  for (int64_t r = mine.begin; r < mine.end; ++r) {
-    ops_.kernels().quantize_row_int8(x.row(r), x.cols);
+// What the next product takes: normed, or for BitNet rounded to int8.
+void Decoder::prepare_row(const NormWeights& weights, const float* x, int64_t cols,
+                          float* y) const {
+  if (spec_.quantize_activations) {
+    ops_.kernels().quantize_row(x, cols, y);
+  } else {
+    norm_row(weights, x, cols, y);
   }
 }
 
-void Decoder::norm_and_quantize_rows(Worker worker, MatView x) const {
+void Decoder::quantize_rows(Worker worker, MatView x) const {
   const Range mine = worker.share(x.rows);
-  for (int64_t r = mine.begin; r < mine.end; ++r) norm_row({}, x.row(r), x.cols, x.row(r));
-  quantize_rows(worker, x);
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    ops_.kernels().quantize_row(x.row(r), x.cols, x.row(r));
+  }
 }
 
 void Decoder::product(Worker worker, const Linear& linear, ConstMatView input, MatView output,

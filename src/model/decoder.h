@@ -59,7 +59,7 @@ class Decoder {
 
   void norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
   void quantize_rows(Worker worker, MatView x) const;
-  void norm_and_quantize_rows(Worker worker, MatView x) const;
+  void prepare_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
   void product(Worker worker, const Linear& linear, ConstMatView input, MatView output,
                bool add = false);
   MatView rows_of(std::vector<float>& buffer, int64_t cols) const;

@@ -63,7 +63,7 @@ struct ModelSpec {
   float final_softcap = 0;
   float embedding_scale = 1;
   bool learned_positions = false;     // gpt2
-  bool quantize_activations = false;  // bitnet: unweighted norm and int8 rows before every product
+  bool quantize_activations = false;  // bitnet: int8 rows into every product
   MoeSpec moe;
   std::vector<RopeSpec> ropes;
   std::vector<LayerSpec> layers;

@@ -18,6 +18,7 @@ struct Case {
   const char* model;
   const char* golden;
   const char* tokenizer;
+  double tolerance = 1e-3;
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.model; }
@@ -35,7 +36,7 @@ int32_t argmax(std::span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-TEST_P(Golden, GreedyIdsAreEqualAndFirstLogitsWithinAThousandth) {
+TEST_P(Golden, GreedyIdsAreEqualAndFirstLogitsAgree) {
   const std::string tokenizer = *GetParam().tokenizer ? data(GetParam().tokenizer) : "";
   const auto model = load_model(data(GetParam().model), {.tokenizer_path = tokenizer});
   ASSERT_TRUE(model.ok()) << model.status();
@@ -48,7 +49,8 @@ TEST_P(Golden, GreedyIdsAreEqualAndFirstLogitsWithinAThousandth) {
     std::vector<float> last(logits.end() - static_cast<long>(vocab), logits.end());
     const auto expected = entry["first_logits"].get<std::vector<float>>();
     ASSERT_EQ(expected.size(), vocab);
-    for (size_t i = 0; i < vocab; ++i) ASSERT_NEAR(last[i], expected[i], 1e-3) << "logit " << i;
+    for (size_t i = 0; i < vocab; ++i)
+      ASSERT_NEAR(last[i], expected[i], GetParam().tolerance) << "logit " << i;
 
     const auto greedy = entry["greedy_ids"].get<std::vector<int32_t>>();
     for (size_t i = 0; i < greedy.size(); ++i) {
@@ -61,15 +63,18 @@ TEST_P(Golden, GreedyIdsAreEqualAndFirstLogitsWithinAThousandth) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, Golden,
-    testing::Values(Case{"stories260K/stories260K.bin", "golden/stories260K-f32.json",
-                         "stories260K/tok512.bin"},
-                    Case{"stories260K/stories260Ktok512.gguf", "golden/stories260K-f32.json", ""},
-                    Case{"stories260K/stories260K-q8.bin",
-                         "golden/stories260K-q8-gs8-dequant.json", "stories260K/tok512.bin"},
-                    Case{"stories3M/stories3M-q80.bin", "golden/stories3M-q80-gs64-dequant.json",
-                         "stories3M/tok4096.bin"},
-                    Case{"bitllama3M/model.bin", "golden/bitllama-3M.json",
-                         "stories260K/tok512.bin"}));
+    testing::Values(
+        Case{"stories260K/stories260K.bin", "golden/stories260K-f32.json",
+             "stories260K/tok512.bin"},
+        Case{"stories260K/stories260Ktok512.gguf", "golden/stories260K-f32.json", ""},
+        Case{"stories260K/stories260K-q8.bin", "golden/stories260K-q8-gs8-dequant.json",
+             "stories260K/tok512.bin"},
+        Case{"stories3M/stories3M-q80.bin", "golden/stories3M-q80-gs64-dequant.json",
+             "stories3M/tok4096.bin"},
+        // Rounding activations makes the logits jump: in the first prompt one activation
+        // lies 4e-7 of a step from a tie, and the other side of it is 0.07 away. The
+        // tiny BitNet of reference_test has no such tie and is compared closely.
+        Case{"bitllama3M/model.bin", "golden/bitllama-3M.json", "stories260K/tok512.bin", 0.15}));
 
 }  // namespace
 }  // namespace brisk

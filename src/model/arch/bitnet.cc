@@ -1,5 +1,5 @@
-// BitNet b1.58 (Ma et al. 2024) as llama2.c-style files hold it: ternary projections, each preceded
-// by an unweighted RMS norm and int8 activations; no other norms but the final one.
+// BitNet b1.58 (Ma et al. 2024) as llama2.c-style files hold it: ternary projections, each of whose
+// inputs is scaled to unit length and rounded to int8; no other norms but the final one.
 #include "model/arch/rows.h"
 
 namespace brisk {

@@ -38,8 +38,8 @@ class Kernels : public testing::TestWithParam<const KernelTable*> {
 
 struct LinearFormat {
   DType dtype;
-  LinearKernel KernelTable::*direct;
-  DecodeKernel KernelTable::*decode;
+  LinearKernel KernelTable::* direct;
+  DecodeKernel KernelTable::* decode;
   int64_t depth_unit;
 };
 
@@ -102,8 +102,8 @@ TEST_P(Kernels, ProductsEqualTheScalarOnesAndDoNotDependOnTheNumberOfRows) {
         const auto one = run(p, kKernelsScalar.*format.direct, unaligned, row_bytes, r, 1);
         std::copy_n(one.begin() + r * p.cols, p.cols, expected.begin() + r * p.cols);
       }
-      EXPECT_TRUE(same_bits(
-          run(p, table().*format.direct, unaligned, row_bytes, 0, p.rows), expected))
+      EXPECT_TRUE(
+          same_bits(run(p, table().*format.direct, unaligned, row_bytes, 0, p.rows), expected))
           << format_of(format.dtype).name << " depth " << depth << " rows " << p.rows;
       // Decoded first, as for many rows.
       std::vector<float> decoded(static_cast<size_t>(p.cols * depth));
@@ -120,8 +120,8 @@ TEST_P(Kernels, ProductsEqualTheScalarOnesAndDoNotDependOnTheNumberOfRows) {
       } else {
         decoded = p.w;
       }
-      EXPECT_TRUE(same_bits(run(p, table().linear_f32, decoded.data(), depth * 4, 0, p.rows),
-                            expected))
+      EXPECT_TRUE(
+          same_bits(run(p, table().linear_f32, decoded.data(), depth * 4, 0, p.rows), expected))
           << format_of(format.dtype).name << " decoded, depth " << depth;
     }
   }
@@ -133,7 +133,8 @@ TEST_P(Kernels, ProductsAreRightToFloatPrecision) {
   const auto y = run(p, table().linear_f32, p.w.data(), p.depth * 4, 0, p.rows);
   for (int64_t r = 0; r < p.rows; ++r) {
     for (int64_t c = 0; c < p.cols; ++c) {
-      double exact = p.y[static_cast<size_t>(r * p.cols + c)] + double{p.bias[static_cast<size_t>(c)]};
+      double exact =
+          p.y[static_cast<size_t>(r * p.cols + c)] + double{p.bias[static_cast<size_t>(c)]};
       for (int64_t k = 0; k < p.depth; ++k) {
         exact += double{p.x[static_cast<size_t>(r * p.depth + k)]} *
                  p.w[static_cast<size_t>(c * p.depth + k)];
@@ -168,12 +169,13 @@ TEST_P(Kernels, ElementwiseOperationsEqualTheScalarOnes) {
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.rms_norm(norm(y)); }));
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.layer_norm(norm(y)); }));
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.silu(x.data(), w.data(), n, y); }));
-    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.gelu_tanh(x.data(), nullptr, n, y); }));
+    EXPECT_TRUE(
+        both([&](const KernelTable& t, float* y) { t.gelu_tanh(x.data(), nullptr, n, y); }));
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.relu2(x.data(), w.data(), n, y); }));
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.softcap(y, n, 30); }));
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.softmax(y, n); }));
     EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.add_scaled(w.data(), 0.3f, n, y); }));
-    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.quantize_row_int8(y, n); }));
+    EXPECT_TRUE(both([&](const KernelTable& t, float* y) { t.quantize_row(y, n, y); }));
   }
 }
 
@@ -240,23 +242,22 @@ std::vector<float> attend(const KernelTable& kernels, const Cache& cache, const 
                           const std::vector<float>& q) {
   std::vector<float> out(q.size());
   std::vector<float> scratch(static_cast<size_t>(attention_scratch_floats(cache.dim)));
-  kernels.attention[static_cast<size_t>(cache.element)](
-      {.q = q.data(),
-       .q_stride = cache.dim,
-       .heads = query.heads,
-       .head_dim = cache.dim,
-       .value_stride = cache.value_stride,
-       .blocks = cache.table.data(),
-       .keys = cache.keys.data(),
-       .values = cache.values.data(),
-       .block_bytes = cache.block_bytes,
-       .first = query.first,
-       .last = query.last,
-       .scale = 0.25f,
-       .softcap = query.softcap,
-       .out = out.data(),
-       .out_stride = cache.dim,
-       .scratch = scratch.data()});
+  kernels.attention[static_cast<size_t>(cache.element)]({.q = q.data(),
+                                                         .q_stride = cache.dim,
+                                                         .heads = query.heads,
+                                                         .head_dim = cache.dim,
+                                                         .value_stride = cache.value_stride,
+                                                         .blocks = cache.table.data(),
+                                                         .keys = cache.keys.data(),
+                                                         .values = cache.values.data(),
+                                                         .block_bytes = cache.block_bytes,
+                                                         .first = query.first,
+                                                         .last = query.last,
+                                                         .scale = 0.25f,
+                                                         .softcap = query.softcap,
+                                                         .out = out.data(),
+                                                         .out_stride = cache.dim,
+                                                         .scratch = scratch.data()});
   return out;
 }
 
@@ -283,18 +284,20 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
           for (int64_t t = query.first; t <= query.last; ++t) {
             double score = 0;
             for (int64_t d = 0; d < dim; ++d) {
-              score += double{q[static_cast<size_t>(h * dim + d)]} * k[static_cast<size_t>(t * dim + d)];
+              score +=
+                  double{q[static_cast<size_t>(h * dim + d)]} * k[static_cast<size_t>(t * dim + d)];
             }
             score *= 0.25;
             if (query.softcap > 0) score = query.softcap * std::tanh(score / query.softcap);
             total += std::exp(score);
             for (int64_t d = 0; d < dim; ++d) {
-              exact[static_cast<size_t>(d)] += std::exp(score) * v[static_cast<size_t>(t * dim + d)];
+              exact[static_cast<size_t>(d)] +=
+                  std::exp(score) * v[static_cast<size_t>(t * dim + d)];
             }
           }
           for (int64_t d = 0; d < dim; ++d) {
-            ASSERT_NEAR(out[static_cast<size_t>(h * dim + d)], exact[static_cast<size_t>(d)] / total,
-                        2e-5);
+            ASSERT_NEAR(out[static_cast<size_t>(h * dim + d)],
+                        exact[static_cast<size_t>(d)] / total, 2e-5);
           }
         }
       }

@@ -128,16 +128,28 @@ void add_scaled(const float* x, float scale, int64_t count, float* y) {
   });
 }
 
-void quantize_row_int8(float* x, int64_t count) {
+void quantize_row(const float* x, int64_t count, float* y) {
+  Vec squares = zero();
+  each_16(count, [&](int64_t i, int64_t n) {
+    const Vec v = load_first(x + i, n);
+    squares = fma(v, v, squares);
+  });
+  const float length = square_root(sum(squares));
+  const float divisor = length > 1e-12f ? length : 1e-12f;
+  const Vec norm = splat(1.0f / (divisor * square_root(static_cast<float>(count))));
   Vec top = zero();
-  each_16(count, [&](int64_t i, int64_t n) { top = max(absolute(load_first(x + i, n)), top); });
+  each_16(count, [&](int64_t i, int64_t n) {
+    const Vec v = load_first(x + i, n) * norm;
+    top = max(absolute(v), top);
+    store_first(y + i, v, n);
+  });
   const float range = largest(top);
   const float floor = range > 1e-5f ? range : 1e-5f;
   const Vec up = splat(127.0f / floor);
   const Vec down = splat(floor / 127.0f);
   each_16(count, [&](int64_t i, int64_t n) {
-    const Vec q = round_to_even(load_first(x + i, n) * up);
-    store_first(x + i, min(max(q, splat(-128.0f)), splat(127.0f)) * down, n);
+    const Vec q = round_to_even(load_first(y + i, n) * up);
+    store_first(y + i, min(max(q, splat(-128.0f)), splat(127.0f)) * down, n);
   });
 }
 

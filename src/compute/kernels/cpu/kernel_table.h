@@ -122,8 +122,9 @@ struct KernelTable {
   void (*softmax)(float* x, int64_t count);
   // y += scale * x
   void (*add_scaled)(const float* x, float scale, int64_t count, float* y);
-  // Each value becomes round(x * 127 / max|x|) / 127 * max|x| (BitNet b1.58 activations).
-  void (*quantize_row_int8)(float* x, int64_t count);
+  // BitNet b1.58 activations: x / |x| / sqrt(count), then to the nearest of the 255 multiples of
+  // max / 127. y may be x.
+  void (*quantize_row)(const float* x, int64_t count, float* y);
 
   // For measuring the machine. Reads every byte of [p, p + bytes), a multiple of 512, and gives a
   // value that depends on them. Runs eight independent chains of fused multiply-adds.
