@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -42,6 +43,7 @@ class AsioServer final : public Server {
   AsioServer(const ServerOptions& options, const Router& router, Observer observer)
       : pool_(options.limits, router, std::move(observer)),
         context_(options.threads),
+        work_(context_.get_executor()),
         accept_strand_(asio::make_strand(context_)),
         acceptor_(accept_strand_) {}
 
@@ -104,6 +106,9 @@ class AsioServer final : public Server {
 
   ConnectionPool pool_;
   asio::io_context context_;
+  // Without it the threads would leave when the last connection closes during a drain, and what is
+  // posted to stop the rest would never run.
+  const asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::strand<asio::io_context::executor_type> accept_strand_;
   tcp::acceptor acceptor_;
   tcp::endpoint local_;

@@ -1,0 +1,103 @@
+#include "serve/api/errors.h"
+
+#include <absl/strings/cord.h>
+
+namespace brisk::api {
+namespace {
+
+constexpr char kParamKey[] = "brisk/param";
+constexpr char kCodeKey[] = "brisk/code";
+
+std::string payload(const absl::Status& status, const char* key) {
+  const auto found = status.GetPayload(key);
+  return found.has_value() ? std::string(*found) : "";
+}
+
+int http_status(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
+    case absl::StatusCode::kUnimplemented:
+      return 501;
+    case absl::StatusCode::kUnavailable:
+      return 503;
+    default:  // absl adds codes; what is not the client's fault is ours
+      return 500;
+  }
+}
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+}  // namespace
+
+ApiError to_api_error(const absl::Status& status) {
+  const int code = http_status(status.code());
+  return {.status = code,
+          .message = std::string(message_of(status)),
+          .type = std::string(error_type(code)),
+          .param = payload(status, kParamKey),
+          .code = payload(status, kCodeKey)};
+}
+
+std::string_view error_type(int http_status) {
+  switch (http_status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 429:
+      return "rate_limit_error";
+    case 500:
+      return "server_error";
+    case 501:
+      return "not_supported_error";
+    case 503:
+      return "unavailable_error";
+    default:
+      return "invalid_request_error";
+  }
+}
+
+Json openai_error_json(const ApiError& error) {
+  return {{"error",
+           {{"message", error.message},
+            {"type", error.type},
+            {"param", text_or_null(error.param)},
+            {"code", text_or_null(error.code)}}}};
+}
+
+http::Response openai_error(const ApiError& error) {
+  http::Response response;
+  response.status = error.status;
+  response.body = to_text(openai_error_json(error));
+  if (error.status == 429 || error.status == 503) response.headers.emplace_back("retry-after", "1");
+  return response;
+}
+
+http::Response openai_error(const absl::Status& status) {
+  return openai_error(to_api_error(status));
+}
+
+absl::Status bad_param(std::string_view param, std::string message) {
+  absl::Status status = absl::InvalidArgumentError(std::move(message));
+  status.SetPayload(kParamKey, absl::Cord(std::string(param)));
+  return status;
+}
+
+absl::Status with_code(absl::Status status, std::string_view code) {
+  status.SetPayload(kCodeKey, absl::Cord(std::string(code)));
+  return status;
+}
+
+}  // namespace brisk::api

@@ -1,0 +1,147 @@
+#include "serve/api/generation_spec.h"
+
+#include <limits>
+#include <random>
+
+#include "base/status.h"
+#include "engine/request_validation.h"
+#include "engine/text_stream.h"
+#include "serve/api/errors.h"
+
+namespace brisk::api {
+namespace {
+
+constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
+constexpr double kTemperatureMax = 2;
+constexpr double kPenaltyMax = 2;
+constexpr double kRepetitionPenaltyMax = 100;
+constexpr double kBiasMax = 100;
+constexpr std::string_view kNotYet = "is not supported by this server yet";
+
+uint64_t random_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+void read_sampling(Fields& fields, const GenerationDefaults& defaults, SamplingParams& sampling) {
+  sampling.temperature =
+      fields.number("temperature", defaults.temperature.value_or(1), {0, kTemperatureMax});
+  sampling.top_p = fields.number("top_p", defaults.top_p.value_or(1), {0, 1});
+  if (sampling.top_p == 0) fields.fail("top_p", "must be above 0");
+  const int64_t top_k = fields.integer("top_k", defaults.top_k.value_or(0), {-1, kInt32Max});
+  sampling.top_k = static_cast<int>(top_k < 0 ? 0 : top_k);
+  sampling.min_p = fields.number("min_p", defaults.min_p.value_or(0), {0, 1});
+  sampling.repetition_penalty = fields.number(
+      "repetition_penalty", defaults.repetition_penalty.value_or(1), {0, kRepetitionPenaltyMax});
+  if (sampling.repetition_penalty == 0) fields.fail("repetition_penalty", "must be above 0");
+  sampling.frequency_penalty = fields.number("frequency_penalty", 0, {-kPenaltyMax, kPenaltyMax});
+  sampling.presence_penalty = fields.number("presence_penalty", 0, {-kPenaltyMax, kPenaltyMax});
+}
+
+void read_seed(Fields& fields, SamplingParams& sampling) {
+  sampling.seed = random_seed();
+  const Json* json = fields.find("seed");
+  if (json == nullptr) return;
+  int64_t value = 0;
+  if (json->is_number_unsigned()) {
+    sampling.seed = json->get<uint64_t>();
+  } else if (read_integer(*json, value)) {
+    sampling.seed = static_cast<uint64_t>(value);
+  } else {
+    fields.fail("seed", "must be an integer");
+  }
+}
+
+// {"50256": -100}: token ids are strings, as JSON keys are.
+void read_logit_bias(Fields& fields, SamplingParams& sampling) {
+  const Json* json = fields.find("logit_bias");
+  if (json == nullptr) return;
+  if (!json->is_object() || json->size() > kLogitBiasesMax) {
+    return fields.fail("logit_bias",
+                       fmt::format("must be an object of at most {} token ids", kLogitBiasesMax));
+  }
+  for (const auto& [key, value] : json->items()) {
+    const bool digits =
+        !key.empty() && key.size() <= 9 && key.find_first_not_of("0123456789") == std::string::npos;
+    const bool bias = value.is_number() && std::abs(value.get<double>()) <= kBiasMax;
+    if (!digits || !bias) {
+      return fields.fail("logit_bias", "must map token ids to numbers between -100 and 100");
+    }
+    sampling.logit_bias.emplace_back(std::stoi(key), value.get<float>());
+  }
+}
+
+void read_stops(Fields& fields, GenerationSpec& spec) {
+  spec.stop = fields.strings("stop");
+  if (const auto stops = StopStrings::create(spec.stop); !stops.ok()) {
+    fields.take(bad_param("stop", fmt::format("stop: {}", message_of(stops.status()))));
+  }
+  const std::vector<int64_t> tokens = fields.integers("stop_token_ids", {0, kInt32Max});
+  if (std::ssize(tokens) > kStopTokensMax) {
+    fields.fail("stop_token_ids", fmt::format("may hold at most {} ids", kStopTokensMax));
+  }
+  for (const int64_t token : tokens) {
+    spec.request.stop_tokens.push_back(static_cast<int32_t>(token));
+  }
+  spec.include_stop = fields.boolean("include_stop_str_in_output", false);
+}
+
+void read_stream(Fields& fields, GenerationSpec& spec) {
+  spec.stream = fields.boolean("stream", false);
+  const Json* json = fields.find("stream_options");
+  if (json == nullptr) return;
+  if (!json->is_object()) return fields.fail("stream_options", "must be an object");
+  if (!spec.stream) return fields.fail("stream_options", "is only allowed when 'stream' is true");
+  Fields options(*json, "stream_options.");
+  spec.include_usage = options.boolean("include_usage", false);
+  options.refuse("continuous_usage_stats", kNotYet);
+  options.ignore("include_obfuscation");
+  fields.take(options.finish());
+}
+
+void read_the_rest(Fields& fields) {
+  for (const char* name :
+       {"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
+        "prompt_cache_retention", "prediction", "spaces_between_special_tokens"}) {
+    fields.ignore(name);
+  }
+  for (const char* name :
+       {"bad_words", "allowed_token_ids", "structured_outputs", "guided_json", "guided_regex",
+        "guided_choice", "guided_grammar", "cache_salt", "use_beam_search", "logits_processors"}) {
+    fields.refuse(name, kNotYet);
+  }
+  if (fields.find("prompt_logprobs") != nullptr) fields.fail("prompt_logprobs", kNotYet);
+  fields.refuse("response_format", "of any type but text is not supported by this server yet",
+                {{"type", "text"}});
+}
+
+}  // namespace
+
+GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& defaults) {
+  GenerationSpec spec;
+  spec.model = fields.string("model", "");
+  read_sampling(fields, defaults, spec.request.sampling);
+  read_seed(fields, spec.request.sampling);
+  read_logit_bias(fields, spec.request.sampling);
+  read_stops(fields, spec);
+  read_stream(fields, spec);
+  spec.request.choices = static_cast<int>(fields.integer("n", 1, {1, kChoicesMax}));
+  spec.request.min_tokens = static_cast<int>(fields.integer("min_tokens", 0, {0, kInt32Max}));
+  spec.request.ignore_eos = fields.boolean("ignore_eos", false);
+  spec.request.priority =
+      static_cast<int>(fields.integer("priority", 0, {-kInt32Max - 1, kInt32Max}));
+  spec.skip_special_tokens = fields.boolean("skip_special_tokens", true);
+  if (fields.find("max_tokens") != nullptr) {
+    spec.max_tokens = static_cast<int>(fields.integer("max_tokens", 1, {1, kInt32Max}));
+  }
+  if (fields.find("truncate_prompt_tokens") != nullptr) {
+    spec.truncate_prompt_tokens = fields.integer("truncate_prompt_tokens", -1, {-1, kInt32Max});
+    if (spec.truncate_prompt_tokens == 0) {
+      fields.fail("truncate_prompt_tokens", "must be -1 or at least 1");
+    }
+  }
+  read_the_rest(fields);
+  return spec;
+}
+
+}  // namespace brisk::api

@@ -1,0 +1,32 @@
+// What a request says about how to generate, under vLLM's and OpenAI's names: everything but the
+// prompt. Parsed and range-checked here; nothing of it needs the model's tokenizer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "model/checkpoint/config.h"
+#include "serve/api/json_fields.h"
+
+namespace brisk::api {
+
+struct GenerationSpec {
+  std::string model;              // as asked for; empty: the default
+  Request request;                // without prompt; max_tokens is meaningless
+  std::optional<int> max_tokens;  // when the client says so
+  std::vector<std::string> stop;
+  bool include_stop = false;
+  bool skip_special_tokens = true;
+  std::optional<int64_t> truncate_prompt_tokens;  // keep the last so many; -1: as many as fit
+  bool stream = false;
+  bool include_usage = false;  // a last chunk with the usage
+};
+
+// Reads the fields that completions and chat completions share. Faults go to `fields`.
+// `defaults` are the checkpoint's own; an absent seed becomes a random one.
+GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& defaults);
+
+}  // namespace brisk::api

@@ -1,0 +1,28 @@
+// The answers to OpenAI's completion endpoints, as they come about: whole, or as an event stream.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serve/api/openai_response.h"
+#include "serve/api/text_generation.h"
+#include "serve/http/message.h"
+
+namespace brisk::api {
+
+struct AnswerOptions {
+  AnswerHead head;
+  const Tokenizer* tokenizer = nullptr;  // outlives the answer
+  bool chat = false;                     // else the shapes of /v1/completions
+  int logprobs = -1;                     // SamplingParams::logprobs
+  bool include_usage = false;            // streams: a last chunk with the usage
+  std::vector<std::string> echo = {};    // (choices) text before each; or empty
+};
+
+std::unique_ptr<http::PendingResponse> whole_answer(AnswerOptions options,
+                                                    std::unique_ptr<TextGeneration> run);
+std::unique_ptr<http::BodyStream> streamed_answer(AnswerOptions options,
+                                                  std::unique_ptr<TextGeneration> run);
+
+}  // namespace brisk::api

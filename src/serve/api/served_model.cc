@@ -1,0 +1,90 @@
+#include "serve/api/served_model.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+#include "serve/api/errors.h"
+
+namespace brisk::api {
+
+absl::Status ServedModel::check_name(std::string_view asked) const {
+  if (asked.empty() || std::find(names.begin(), names.end(), asked) != names.end()) {
+    return absl::OkStatus();
+  }
+  return with_code(
+      not_found("there is no model {}; this server has {}", asked.substr(0, 200), name()),
+      "model_not_found");
+}
+
+absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model,
+                                                   const PromptText& prompt, bool add_special) {
+  std::vector<int32_t> tokens;
+  if (const auto* text = std::get_if<std::string>(&prompt)) {
+    tokens = model.tokenizer->encode(*text, {.add_special = add_special, .parse_special = true});
+    const int32_t bos = model.tokenizer->rules().bos;
+    if (add_special && tokens.size() > 1 && bos >= 0 && tokens[0] == bos && tokens[1] == bos) {
+      tokens.erase(tokens.begin());  // the text began with it already
+    }
+  } else {
+    tokens = std::get<std::vector<int32_t>>(prompt);
+  }
+  if (tokens.empty()) return bad_param("prompt", "prompt is empty");
+  const int32_t size = model.tokenizer->vocab_size();
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= size) {
+      return bad_param("prompt", fmt::format("prompt holds the token id {}; the vocabulary has {}",
+                                             token, size));
+    }
+  }
+  return tokens;
+}
+
+absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatRequest& chat) {
+  absl::StatusOr<std::string> text = model.renderer(chat);
+  if (!text.ok()) return bad_param("messages", std::string(message_of(text.status())));
+  return text;
+}
+
+absl::StatusOr<std::vector<int32_t>> encode_chat(const ServedModel& model,
+                                                 const ChatRequest& chat) {
+  BRISK_ASSIGN_OR_RETURN(const std::string text, render_chat(model, chat));
+  absl::StatusOr<std::vector<int32_t>> tokens = encode_prompt(model, text, chat.add_special_tokens);
+  if (!tokens.ok()) return bad_param("messages", "the messages give an empty prompt");
+  return tokens;
+}
+
+absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationSpec& spec,
+                                     std::vector<int32_t> prompt, int max_tokens_default) {
+  const int64_t context = model.engine->context_max();
+  if (spec.truncate_prompt_tokens.has_value()) {
+    const int64_t asked = *spec.truncate_prompt_tokens;
+    const int64_t keep = asked < 0 ? context - spec.max_tokens.value_or(1) : asked;
+    if (keep < 1) return bad_param("max_tokens", "max_tokens leaves no room for a prompt");
+    if (std::ssize(prompt) > keep) prompt.erase(prompt.begin(), prompt.end() - keep);
+  }
+  const auto prompt_tokens = std::ssize(prompt);
+  const int64_t room = context - prompt_tokens;
+  const int64_t wanted = spec.max_tokens.value_or(1);
+  if (room < wanted) {
+    const std::string advice =
+        spec.max_tokens.has_value() && room > 0
+            ? fmt::format("and {} are to be generated; lower max_tokens to {}", wanted, room)
+            : "so that none is left to generate; shorten it";
+    const std::string message = fmt::format(
+        "this model's context is {} tokens; the prompt has {} {}", context, prompt_tokens, advice);
+    return with_code(bad_param(room > 0 ? "max_tokens" : "messages", message),
+                     "context_length_exceeded");
+  }
+  Request request = spec.request;
+  request.prompt = std::move(prompt);
+  const int64_t max_tokens =
+      spec.max_tokens.value_or(max_tokens_default > 0 ? max_tokens_default : room);
+  request.max_tokens = static_cast<int>(std::min(max_tokens, room));
+  if (request.min_tokens > request.max_tokens) {
+    return bad_param("min_tokens", fmt::format("min_tokens must be at most max_tokens, which is {}",
+                                               request.max_tokens));
+  }
+  return request;
+}
+
+}  // namespace brisk::api

@@ -1,0 +1,52 @@
+// The model behind the endpoints: its engine, its names, and how text becomes its prompt.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "serve/api/generation_spec.h"
+#include "serve/api/openai_request.h"
+
+namespace brisk::api {
+
+// The text of a chat as the model was trained to read it.
+// Errors: InvalidArgument when there is no template or it refuses the messages.
+using ChatRenderer = std::function<absl::StatusOr<std::string>(const ChatRequest& chat)>;
+
+// Immutable after construction; any thread.
+struct ServedModel {
+  Engine* engine = nullptr;              // outlives this
+  const Tokenizer* tokenizer = nullptr;  // outlives this
+  std::vector<std::string> names;        // what requests may call it; the first is shown
+  int64_t created = 0;                   // Unix time
+  GenerationDefaults defaults;
+  ChatRenderer renderer;
+
+  const std::string& name() const { return names.front(); }
+  // Errors: NotFound, model_not_found.
+  absl::Status check_name(std::string_view asked) const;
+};
+
+// Errors: InvalidArgument (no tokens, ids outside the vocabulary).
+absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model,
+                                                   const PromptText& prompt, bool add_special);
+
+// The text of a chat. Errors: InvalidArgument when there is no template or it refuses the messages.
+absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatRequest& chat);
+
+// Renders and encodes a chat. A template that writes BOS itself never gets a second one.
+absl::StatusOr<std::vector<int32_t>> encode_chat(const ServedModel& model, const ChatRequest& chat);
+
+// `spec`'s request for `prompt`, cut and limited to the model's context. `max_tokens_default` 0:
+// the rest of the context. Errors: InvalidArgument, context_length_exceeded.
+absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationSpec& spec,
+                                     std::vector<int32_t> prompt, int max_tokens_default);
+
+}  // namespace brisk::api

@@ -1,0 +1,143 @@
+#include "serve/api/text_generation.h"
+
+#include <utility>
+
+#include "base/status.h"
+
+namespace brisk::api {
+
+struct TextGeneration::Part {
+  std::shared_ptr<Generation> generation;
+  int prompt_tokens = 0;
+  int first_choice = 0;
+  Instant submitted;
+  std::vector<TextStream> texts;                   // (choices)
+  std::vector<bool> told;                          // (choices) the finish was reported
+  std::vector<std::optional<Instant>> last_token;  // (choices)
+  bool observed = false;                           // its end is in the metrics
+};
+
+TextGeneration::TextGeneration(Metrics& metrics) : metrics_(metrics) {}
+
+TextGeneration::~TextGeneration() {
+  for (const auto& part : parts_) {
+    if (part->observed) continue;
+    part->generation->cancel();
+    for (const bool told : part->told) {
+      if (!told) metrics_.count_finish(FinishReason::kCancelled);
+    }
+  }
+}
+
+absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(Engine& engine,
+                                                                      Metrics& metrics,
+                                                                      std::vector<Request> requests,
+                                                                      const Options& options,
+                                                                      const http::Wakeup& wakeup) {
+  std::unique_ptr<TextGeneration> run(new TextGeneration(metrics));
+  const Tokenizer& tokenizer = *engine.model().tokenizer;
+  int first_choice = 0;
+  for (Request& request : requests) {
+    auto part = std::make_unique<Part>();
+    part->prompt_tokens = static_cast<int>(request.prompt.size());
+    part->first_choice = first_choice;
+    part->submitted = run->clock_.now();
+    const auto choices = static_cast<size_t>(request.choices);
+    const TextStreamOptions text_options = {.stops = options.stops,
+                                            .include_stop = options.include_stop,
+                                            .special = options.special,
+                                            .first = begins_text(tokenizer, request.prompt),
+                                            .keep_tokens = options.keep_tokens,
+                                            .min_tokens = request.min_tokens};
+    for (size_t i = 0; i < choices; ++i) part->texts.emplace_back(tokenizer, text_options);
+    part->told.resize(choices, false);
+    part->last_token.resize(choices);
+    first_choice += request.choices;
+    BRISK_ASSIGN_OR_RETURN(part->generation,
+                           engine.submit(std::move(request), [wakeup] { wakeup.wake(); }));
+    run->parts_.push_back(std::move(part));
+  }
+  return run;
+}
+
+absl::StatusOr<std::vector<ChoiceDelta>> TextGeneration::poll() {
+  std::vector<ChoiceDelta> deltas;
+  for (const auto& part : parts_) BRISK_RETURN_IF_ERROR(poll_part(*part, deltas));
+  return deltas;
+}
+
+absl::Status TextGeneration::poll_part(Part& part, std::vector<ChoiceDelta>& deltas) {
+  if (part.observed) return absl::OkStatus();
+  const std::vector<TokenEvent> events = part.generation->take();
+  observe_tokens(part, events);
+  std::vector<bool> touched(part.texts.size(), false);
+  for (const TokenEvent& event : events) {
+    const auto choice = static_cast<size_t>(event.choice);
+    TextStream& text = part.texts[choice];
+    if (text.finish().has_value()) continue;
+    touched[choice] = true;
+    text.push(event);
+    if (text.hit_stop_string()) part.generation->cancel_choice(event.choice);
+    if (text.finish() == FinishReason::kError) return part.generation->status();
+    if (text.finish() == FinishReason::kCancelled) {
+      return absl::UnavailableError("the server is stopping; send the request again elsewhere");
+    }
+  }
+  for (size_t i = 0; i < part.texts.size(); ++i) {
+    if (!touched[i]) continue;
+    ChoiceDelta delta{.choice = part.first_choice + static_cast<int>(i),
+                      .delta = part.texts[i].take(),
+                      .finish = std::nullopt};
+    if (!part.told[i]) delta.finish = part.texts[i].finish();
+    part.told[i] = delta.finish.has_value();
+    if (delta.finish.has_value()) metrics_.count_finish(*delta.finish);
+    if (!delta.delta.empty() || delta.finish.has_value()) deltas.push_back(std::move(delta));
+  }
+  if (part.generation->done()) {
+    part.observed = true;
+    metrics_.observe(part.generation->stats(), seconds_between(part.submitted, clock_.now()));
+  }
+  return absl::OkStatus();
+}
+
+// The gaps between the tokens of each choice. Tokens that came together share their gap.
+void TextGeneration::observe_tokens(Part& part, const std::vector<TokenEvent>& events) {
+  const Instant now = clock_.now();
+  std::vector<int> count(part.texts.size(), 0);
+  for (const TokenEvent& event : events) {
+    if (event.token >= 0) ++count[static_cast<size_t>(event.choice)];
+  }
+  for (size_t i = 0; i < count.size(); ++i) {
+    if (count[i] == 0) continue;
+    std::optional<Instant>& last = part.last_token[i];
+    const double seconds = last.has_value() ? seconds_between(*last, now) / count[i] : 0;
+    for (int gap = 0; last.has_value() && gap < count[i]; ++gap)
+      metrics_.observe_token_gap(seconds);
+    last = now;
+  }
+}
+
+bool TextGeneration::done() const {
+  for (const auto& part : parts_) {
+    if (!part->observed) return false;
+  }
+  return true;
+}
+
+Usage TextGeneration::usage() const {
+  Usage usage;
+  for (const auto& part : parts_) {
+    usage.prompt_tokens += part->prompt_tokens;
+    usage.cached_tokens += part->generation->stats().cached_tokens;
+    for (const TextStream& text : part->texts) usage.completion_tokens += text.tokens();
+  }
+  return usage;
+}
+
+int TextGeneration::choices() const {
+  int choices = 0;
+  for (const auto& part : parts_) choices += static_cast<int>(part->texts.size());
+  return choices;
+}
+
+}  // namespace brisk::api

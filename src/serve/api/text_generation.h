@@ -1,0 +1,73 @@
+// One API call's work: the generations of its prompts, and the text of all their choices. What the
+// answer looks like is the caller's business.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/text_stream.h"
+#include "serve/api/generation_spec.h"
+#include "serve/api/metrics.h"
+#include "serve/http/message.h"
+
+namespace brisk::api {
+
+// News of one choice. Choices are numbered through: prompt * n + choice.
+struct ChoiceDelta {
+  int choice = 0;
+  TextDelta delta;
+  std::optional<FinishReason> finish;  // kStop or kLength; then nothing more comes
+};
+
+struct Usage {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;
+  int64_t completion_tokens = 0;
+};
+
+// Used by one thread at a time. Its end cancels what still runs.
+class TextGeneration {
+ public:
+  struct Options {
+    std::shared_ptr<const StopStrings> stops;
+    bool include_stop = false;
+    bool special = false;
+    bool keep_tokens = false;
+  };
+
+  // Submits all `requests`, or none when one is refused (the engine's errors). `wakeup` is woken
+  // when `poll` has something new. The engine and `metrics` must outlive this.
+  static absl::StatusOr<std::unique_ptr<TextGeneration>> start(Engine& engine, Metrics& metrics,
+                                                               std::vector<Request> requests,
+                                                               const Options& options,
+                                                               const http::Wakeup& wakeup);
+  ~TextGeneration();
+
+  // What is new since the last call. Not OK: a step of the engine failed, or the server is
+  // stopping; nothing more comes.
+  absl::StatusOr<std::vector<ChoiceDelta>> poll();
+
+  // Every choice has ended and `usage` is final.
+  bool done() const;
+  Usage usage() const;
+  int choices() const;
+
+ private:
+  struct Part;  // one prompt's generation
+
+  TextGeneration(Metrics& metrics);
+  absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
+  void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
+
+  Metrics& metrics_;
+  const SteadyClock clock_;
+  std::vector<std::unique_ptr<Part>> parts_;
+};
+
+}  // namespace brisk::api

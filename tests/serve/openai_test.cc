@@ -1,0 +1,612 @@
+// OpenAI's endpoints over a fake engine: shapes, orders, errors, exactly as client libraries
+// expect.
+#include <set>
+#include <thread>
+
+#include "tests/serve/api_fixture.h"
+
+namespace brisk {
+namespace {
+
+using test::Answer;
+using test::Events;
+using test::RawClient;
+using testing::HasSubstr;
+using testing::Not;
+
+class OpenAiTest : public test::ApiTest {};
+
+TEST_F(OpenAiTest, ListsModels) {
+  start();
+  const Answer list = get("/v1/models");
+  EXPECT_EQ(list.status, 200);
+  EXPECT_EQ(list.json["object"], "list");
+  ASSERT_EQ(list.json["data"].size(), 2u);
+  EXPECT_EQ(list.json["data"][0]["id"], "org/fake");
+  EXPECT_EQ(list.json["data"][0]["object"], "model");
+  EXPECT_EQ(list.json["data"][0]["created"], 1700000000);
+  EXPECT_EQ(list.json["data"][0]["max_model_len"], 512);
+  EXPECT_EQ(get("/v1/models/org/fake").json["id"], "org/fake");
+  const Answer missing = get("/v1/models/gpt-4");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(missing.json["error"]["code"], "model_not_found");
+  EXPECT_EQ(missing.json["error"]["type"], "not_found_error");
+}
+
+TEST_F(OpenAiTest, CompletionHasExactlyOpenAisShape) {
+  start();
+  Answer answer = post("/v1/completions", R"({"model":"org/fake","prompt":"hi$"})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_EQ(answer.raw.header("content-type"), "application/json");
+  EXPECT_TRUE(answer.json["id"].get<std::string>().starts_with("cmpl-"));
+  EXPECT_GT(answer.json["created"], 1700000000);
+  answer.json.erase("id");
+  answer.json.erase("created");
+  EXPECT_EQ(answer.json, Json::parse(R"({
+    "object": "text_completion", "model": "org/fake",
+    "choices": [{"index": 0, "text": "hi", "logprobs": null, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7,
+              "prompt_tokens_details": {"cached_tokens": 0}}})"));
+}
+
+TEST_F(OpenAiTest, ChatCompletionHasExactlyOpenAisShape) {
+  start();
+  Answer answer = post("/v1/chat/completions", R"({"model":"alias","max_tokens":8,
+      "messages":[{"role":"user","content":"hello"}]})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_TRUE(answer.json["id"].get<std::string>().starts_with("chatcmpl-"));
+  answer.json.erase("id");
+  answer.json.erase("created");
+  EXPECT_EQ(answer.json, Json::parse(R"({
+    "object": "chat.completion", "model": "alias",
+    "choices": [{"index": 0, "logprobs": null, "finish_reason": "length",
+                 "message": {"role": "assistant", "content": "user:hel", "refusal": null}}],
+    "usage": {"prompt_tokens": 11, "completion_tokens": 8, "total_tokens": 19,
+              "prompt_tokens_details": {"cached_tokens": 0}}})"));
+}
+
+TEST_F(OpenAiTest, CompletionTakesEveryFormOfPrompt) {
+  start();
+  const auto texts = [&](const char* prompt, const char* more) {
+    const Answer answer =
+        post("/v1/completions", fmt::format(R"({{"prompt":{},"max_tokens":2{}}})", prompt, more));
+    std::vector<std::string> all;
+    for (size_t i = 0; i < answer.json["choices"].size(); ++i) {
+      EXPECT_EQ(answer.json["choices"][i]["index"], i);
+      all.push_back(answer.json["choices"][i]["text"]);
+    }
+    return all;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(texts(R"("abc")", ""), ElementsAre("ab"));
+  EXPECT_THAT(texts(R"(["abc", "xyz"])", ""), ElementsAre("ab", "xy"));
+  EXPECT_THAT(texts("[97, 98, 99]", ""), ElementsAre("ab"));
+  EXPECT_THAT(texts("[[97, 98], [120, 121]]", ""), ElementsAre("ab", "xy"));
+  EXPECT_THAT(texts(R"(["abc", "xyz"])", R"(,"n":2)"), ElementsAre("ab", "bc", "xy", "yz"));
+  EXPECT_THAT(texts(R"("abc")", R"(,"echo":true,"n":2)"), ElementsAre("abcab", "abcbc"));
+  EXPECT_THAT(texts("[97, 98]", R"(,"echo":true)"), ElementsAre("abab"));
+}
+
+TEST_F(OpenAiTest, StopStringsEndAChoiceAndFreeItsPlace) {
+  start();
+  const Answer answer = post("/v1/completions", R"({"prompt":"one two ","max_tokens":400,
+      "stop":["two","zzz"],"n":2})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_EQ(answer.json["choices"][0]["text"], "one ");
+  EXPECT_EQ(answer.json["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(answer.json["choices"][1]["text"], "ne ");
+  EXPECT_EQ(answer.json["usage"]["completion_tokens"], 7 + 6);
+  EXPECT_TRUE(engine_->idle_within(5));
+  const Answer kept = post("/v1/completions", R"({"prompt":"one two ","max_tokens":400,
+      "stop":"two","include_stop_str_in_output":true})");
+  EXPECT_EQ(kept.json["choices"][0]["text"], "one two");
+}
+
+TEST_F(OpenAiTest, StopTokensAndIgnoredEnds) {
+  start();
+  EXPECT_EQ(post("/v1/completions", R"({"prompt":"abc","stop_token_ids":[99]})")
+                .json["choices"][0]["text"],
+            "ab");
+  const Answer ignored =
+      post("/v1/completions", R"({"prompt":"a$","max_tokens":4,"ignore_eos":true})");
+  EXPECT_EQ(ignored.json["choices"][0]["text"], "aa");
+  EXPECT_EQ(ignored.json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(post("/v1/completions", R"({"prompt":"a$","max_tokens":4,"ignore_eos":true,
+      "skip_special_tokens":false})")
+                .json["choices"][0]["text"],
+            "a<end>a<end>");
+}
+
+TEST_F(OpenAiTest, CompletionLogprobs) {
+  start();
+  const Answer answer =
+      post("/v1/completions", R"({"prompt":"€b","max_tokens":4,"logprobs":2,"echo":false})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  const Json& logprobs = answer.json["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"].size(), 4u);
+  EXPECT_EQ(logprobs["tokens"][3], "b");
+  EXPECT_EQ(logprobs["token_logprobs"][3], -0.5);
+  EXPECT_EQ(logprobs["text_offset"], Json::parse("[0, 0, 0, 1]"));
+  EXPECT_EQ(logprobs["top_logprobs"][3], Json::parse(R"({"b": -0.5, "c": -1.5})"));
+  EXPECT_EQ(post("/v1/completions", R"({"prompt":"ab","logprobs":0})")
+                .json["choices"][0]["logprobs"]["top_logprobs"],
+            nullptr);
+}
+
+TEST_F(OpenAiTest, ChatLogprobs) {
+  start();
+  const char* body = R"({"messages":[{"role":"user","content":"x"}],"max_tokens":2,
+      "logprobs":true,"top_logprobs":2,"stream":false})";
+  const Answer answer = post("/v1/chat/completions", body);
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_EQ(answer.json["choices"][0]["logprobs"], Json::parse(R"({"refusal": null, "content": [
+    {"token": "u", "logprob": -0.5, "bytes": [117], "top_logprobs": [
+      {"token": "u", "logprob": -0.5, "bytes": [117]}, {"token": "v", "logprob": -1.5, "bytes": [118]}]},
+    {"token": "s", "logprob": -0.5, "bytes": [115], "top_logprobs": [
+      {"token": "s", "logprob": -0.5, "bytes": [115]}, {"token": "t", "logprob": -1.5, "bytes": [116]}]}
+    ]})"));
+}
+
+TEST_F(OpenAiTest, ChatStreamHasOpenAisSequence) {
+  start();
+  const Events events = stream("/v1/chat/completions", R"({"model":"org/fake","stream":true,
+      "messages":[{"role":"user","content":"hé$"}],"stream_options":{"include_usage":true}})");
+  ASSERT_EQ(events.status, 200);
+  EXPECT_TRUE(events.done && events.whole);
+  ASSERT_GE(events.chunks.size(), 4u);
+  const Json& first = events.chunks.front();
+  EXPECT_EQ(first["object"], "chat.completion.chunk");
+  EXPECT_EQ(first["model"], "org/fake");
+  EXPECT_EQ(first["choices"], Json::parse(R"([{"index": 0, "logprobs": null,
+      "finish_reason": null, "delta": {"role": "assistant", "content": ""}}])"));
+  EXPECT_TRUE(first["usage"].is_null());
+  const Json& last = events.chunks[events.chunks.size() - 2];
+  EXPECT_EQ(last["choices"], Json::parse(R"([{"index": 0, "logprobs": null,
+      "finish_reason": "stop", "delta": {}}])"));
+  const Json& usage = events.chunks.back();
+  EXPECT_EQ(usage["choices"], Json::array());
+  EXPECT_EQ(usage["usage"]["prompt_tokens"], 10);
+  EXPECT_EQ(usage["usage"]["completion_tokens"], 9);
+  for (const Json& chunk : events.chunks) {
+    EXPECT_EQ(chunk["id"], first["id"]);
+    EXPECT_EQ(chunk["created"], first["created"]);
+  }
+  EXPECT_EQ(events.text(), "user:hé");
+}
+
+TEST_F(OpenAiTest, StreamsWithoutUsageSayNothingOfIt) {
+  start();
+  const Events events = stream("/v1/completions", R"({"prompt":"ab$","stream":true})");
+  EXPECT_TRUE(events.done);
+  for (const Json& chunk : events.chunks) {
+    EXPECT_FALSE(chunk.contains("usage"));
+    EXPECT_EQ(chunk["object"], "text_completion");
+  }
+  EXPECT_EQ(events.text(), "ab");
+  EXPECT_EQ(events.finish(), "stop");
+}
+
+TEST_F(OpenAiTest, StreamsSeveralChoicesEchoStopAndLogprobs) {
+  start();
+  const Events events = stream("/v1/completions", R"({"prompt":"one two ","stream":true,"n":3,
+      "echo":true,"max_tokens":50,"stop":["two"]})");
+  EXPECT_TRUE(events.done);
+  EXPECT_EQ(events.text(0), "one two one ");
+  EXPECT_EQ(events.text(1), "one two ne ");
+  EXPECT_EQ(events.text(2), "one two e ");
+  for (const int choice : {0, 1, 2}) EXPECT_EQ(events.finish(choice), "stop");
+  const Events logprobs = stream("/v1/chat/completions", R"({"stream":true,"logprobs":true,
+      "top_logprobs":1,"max_tokens":6,"messages":[{"role":"user","content":"x"}]})");
+  std::string tokens;
+  for (const Json& chunk : logprobs.chunks) {
+    const Json& entry = chunk["choices"][0]["logprobs"];
+    if (entry.is_null()) continue;
+    for (const Json& token : entry["content"]) tokens += token["token"].get<std::string>();
+  }
+  EXPECT_EQ(tokens, "user:x");
+}
+
+TEST_F(OpenAiTest, MessagesMayHavePartsAndAllRoles) {
+  start();
+  const Answer answer = post("/v1/chat/completions", R"({"max_tokens":100,"messages":[
+      {"role":"system","content":"s"}, {"role":"developer","content":"d"},
+      {"role":"user","name":"Ann","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+      {"role":"assistant","content":null}, {"role":"tool","tool_call_id":"1","content":"t$"}]})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_EQ(answer.json["choices"][0]["message"]["content"],
+            "system:s|developer:d|user:a\nb|assistant:|tool:t");
+}
+
+TEST_F(OpenAiTest, DefaultsAreOpenAisUnlessTheCheckpointSaysOtherwise) {
+  start();
+  const char* chat = R"({"messages":[{"role":"user","content":"a$"}]})";
+  post("/v1/chat/completions", chat);
+  Request request = engine_->last_request();
+  EXPECT_EQ(request.max_tokens, 512 - 8) << "the rest of the context";
+  EXPECT_EQ(request.sampling.temperature, 1);
+  EXPECT_EQ(request.sampling.top_p, 1);
+  EXPECT_EQ(request.sampling.top_k, 0);
+  EXPECT_EQ(request.sampling.logprobs, -1);
+  const uint64_t seed = request.sampling.seed;
+  post("/v1/chat/completions", chat);
+  EXPECT_NE(engine_->last_request().sampling.seed, seed) << "random unless given";
+  post("/v1/completions", R"({"prompt":"a$"})");
+  EXPECT_EQ(engine_->last_request().max_tokens, 16);
+  start({}, {},
+        {.temperature = 0.6, .top_p = 0.9, .top_k = 20, .min_p = 0.05, .repetition_penalty = 1.1});
+  post("/v1/completions", R"({"prompt":"a$"})");
+  request = engine_->last_request();
+  EXPECT_EQ(request.sampling.temperature, 0.6);
+  EXPECT_EQ(request.sampling.top_k, 20);
+  EXPECT_EQ(request.sampling.min_p, 0.05);
+  EXPECT_EQ(request.sampling.repetition_penalty, 1.1);
+}
+
+TEST_F(OpenAiTest, PassesEveryParameterOn) {
+  start();
+  const Answer answer = post("/v1/chat/completions", R"({
+      "messages":[{"role":"user","content":"a$"}], "temperature":0.5, "top_p":0.25, "top_k":-1,
+      "min_p":0.125, "repetition_penalty":1.5, "frequency_penalty":-1, "presence_penalty":2,
+      "seed":-7, "n":1, "logit_bias":{"5":-100,"7":1.5}, "logprobs":true, "top_logprobs":3,
+      "max_tokens":10, "max_completion_tokens":20, "min_tokens":2, "stop_token_ids":[1,2],
+      "ignore_eos":false, "priority":-3, "user":"u", "store":true, "metadata":{"a":"b"},
+      "service_tier":"auto", "response_format":{"type":"text"}, "tools":[], "tool_choice":"none",
+      "parallel_tool_calls":true, "modalities":["text"], "stop":null})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  const Request request = engine_->last_request();
+  EXPECT_EQ(request.sampling.temperature, 0.5);
+  EXPECT_EQ(request.sampling.top_p, 0.25);
+  EXPECT_EQ(request.sampling.top_k, 0);
+  EXPECT_EQ(request.sampling.min_p, 0.125);
+  EXPECT_EQ(request.sampling.repetition_penalty, 1.5);
+  EXPECT_EQ(request.sampling.frequency_penalty, -1);
+  EXPECT_EQ(request.sampling.presence_penalty, 2);
+  EXPECT_EQ(request.sampling.seed, static_cast<uint64_t>(-7));
+  EXPECT_EQ(request.sampling.logprobs, 3);
+  EXPECT_THAT(request.sampling.logit_bias,
+              testing::ElementsAre(std::pair(5, -100.f), std::pair(7, 1.5f)));
+  EXPECT_EQ(request.max_tokens, 20) << "max_completion_tokens wins";
+  EXPECT_EQ(request.min_tokens, 2);
+  EXPECT_THAT(request.stop_tokens, testing::ElementsAre(1, 2));
+  EXPECT_EQ(request.priority, -3);
+}
+
+TEST_F(OpenAiTest, TruncatesPromptsOnlyWhenAsked) {
+  start();
+  post("/v1/completions", R"({"prompt":"abcdef","truncate_prompt_tokens":3,"max_tokens":1})");
+  EXPECT_THAT(engine_->last_request().prompt, testing::ElementsAre('d', 'e', 'f'));
+  const std::string long_prompt(1000, 'x');
+  EXPECT_EQ(post("/v1/completions",
+                 R"({"truncate_prompt_tokens":-1,"max_tokens":12,"prompt":")" + long_prompt + "\"}")
+                .status,
+            200);
+  EXPECT_EQ(engine_->last_request().prompt.size(), 500u);
+  const Answer refused = post("/v1/completions", R"({"prompt":")" + long_prompt + "\"}");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json["error"]["code"], "context_length_exceeded");
+  const Answer too_many = post("/v1/completions", R"({"prompt":"abc","max_tokens":509})");
+  EXPECT_EQ(too_many.status, 400);
+  EXPECT_EQ(too_many.json["error"]["code"], "context_length_exceeded");
+  EXPECT_EQ(too_many.json["error"]["param"], "max_tokens");
+  EXPECT_THAT(too_many.json["error"]["message"].get<std::string>(), HasSubstr("508"));
+}
+
+TEST_F(OpenAiTest, BosIsNeverDoubled) {
+  start();
+  post("/v1/completions", R"({"prompt":"<s>a$"})");
+  EXPECT_THAT(engine_->last_request().prompt, testing::ElementsAre(test::kBos, 'a', '$'));
+  post("/v1/completions", R"({"prompt":"a$","add_special_tokens":false})");
+  EXPECT_THAT(engine_->last_request().prompt, testing::ElementsAre('a', '$'));
+  post("/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"$"}],"chat_template":"<s>"})");
+  EXPECT_THAT(engine_->last_request().prompt,
+              testing::ElementsAre('[', test::kBos, ']', 'u', 's', 'e', 'r', ':', '$', '|'));
+}
+
+struct Refused {
+  const char* body;
+  const char* param;
+};
+
+void expect_refused(const test::Answer& answer, const Refused& refused) {
+  EXPECT_EQ(answer.status, 400) << refused.body << answer.raw.body;
+  ASSERT_TRUE(answer.json.contains("error")) << refused.body;
+  const Json& error = answer.json["error"];
+  EXPECT_EQ(error["type"], "invalid_request_error") << refused.body;
+  EXPECT_TRUE(error["message"].is_string() && !error["message"].empty());
+  EXPECT_EQ(error["param"], refused.param == nullptr ? Json() : Json(refused.param)) << error;
+  EXPECT_TRUE(error.contains("code"));
+}
+
+TEST_F(OpenAiTest, RefusesWrongCompletions) {
+  start();
+  const Refused all[] = {
+      {"", nullptr},
+      {"[]", nullptr},
+      {R"({"prompt":"a","prompt":"b"})", nullptr},
+      {R"({"prompt":"a"} x)", nullptr},
+      {"{}", "prompt"},
+      {R"({"prompt":null})", "prompt"},
+      {R"({"prompt":[]})", "prompt"},
+      {R"({"prompt":[[]]})", "prompt"},
+      {R"({"prompt":["a",1]})", "prompt"},
+      {R"({"prompt":[1,"a"]})", "prompt"},
+      {R"({"prompt":[1.5]})", "prompt"},
+      {R"({"prompt":[-1]})", "prompt"},
+      {R"({"prompt":[258]})", "prompt"},
+      {R"({"prompt":{"a":1}})", "prompt"},
+      {R"({"prompt":"","add_special_tokens":false})", "prompt"},
+      {R"({"prompt":"a","temperature":"hot"})", "temperature"},
+      {R"({"prompt":"a","temperature":2.1})", "temperature"},
+      {R"({"prompt":"a","temperature":-0.1})", "temperature"},
+      {R"({"prompt":"a","top_p":0})", "top_p"},
+      {R"({"prompt":"a","top_p":1.01})", "top_p"},
+      {R"({"prompt":"a","top_k":-2})", "top_k"},
+      {R"({"prompt":"a","top_k":1.5})", "top_k"},
+      {R"({"prompt":"a","min_p":2})", "min_p"},
+      {R"({"prompt":"a","n":0})", "n"},
+      {R"({"prompt":"a","n":129})", "n"},
+      {R"({"prompt":["a","b","c"],"n":100})", "n"},
+      {R"({"prompt":"a","n":"2"})", "n"},
+      {R"({"prompt":"a","max_tokens":0})", "max_tokens"},
+      {R"({"prompt":"a","max_tokens":99999999999})", "max_tokens"},
+      {R"({"prompt":"a","min_tokens":17})", "min_tokens"},
+      {R"({"prompt":"a","seed":"x"})", "seed"},
+      {R"({"prompt":"a","seed":1.5})", "seed"},
+      {R"({"prompt":"a","stop":[""]})", "stop"},
+      {R"({"prompt":"a","stop":[1]})", "stop"},
+      {R"({"prompt":"a","stop":["1","2","3","4","5","6","7","8","9","10","11","12","13","14","15",
+          "16","17"]})",
+       "stop"},
+      {R"({"prompt":"a","stop_token_ids":[-1]})", "stop_token_ids"},
+      {R"({"prompt":"a","stop_token_ids":7})", "stop_token_ids"},
+      {R"({"prompt":"a","logit_bias":{"x":1}})", "logit_bias"},
+      {R"({"prompt":"a","logit_bias":{"1":101}})", "logit_bias"},
+      {R"({"prompt":"a","logit_bias":[1]})", "logit_bias"},
+      {R"({"prompt":"a","logprobs":21})", "logprobs"},
+      {R"({"prompt":"a","logprobs":true})", "logprobs"},
+      {R"({"prompt":"a","logprobs":1,"echo":true})", "logprobs"},
+      {R"({"prompt":"a","stream":"yes"})", "stream"},
+      {R"({"prompt":"a","stream_options":{"include_usage":true}})", "stream_options"},
+      {R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})",
+       "stream_options.include_usage"},
+      {R"({"prompt":"a","stream":true,"stream_options":{"x":1}})", "stream_options.x"},
+      {R"({"prompt":"a","suffix":"b"})", "suffix"},
+      {R"({"prompt":"a","best_of":2})", "best_of"},
+      {R"({"prompt":"a","cache_salt":"s"})", "cache_salt"},
+      {R"({"prompt":"a","prompt_logprobs":0})", "prompt_logprobs"},
+      {R"({"prompt":"a","truncate_prompt_tokens":0})", "truncate_prompt_tokens"},
+      {R"({"prompt":"a","structured_outputs":{"regex":"a"}})", "structured_outputs"},
+      {R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
+      {R"({"prompt":"a","no_such_thing":null})", "no_such_thing"},
+      {R"({"prompt":"a","model":7})", "model"},
+  };
+  for (const Refused& refused : all) {
+    expect_refused(post("/v1/completions", refused.body), refused);
+  }
+  EXPECT_EQ(engine_->submitted(), 0) << "nothing of this reached the engine";
+}
+
+TEST_F(OpenAiTest, RefusesWrongChats) {
+  start();
+  const Refused all[] = {
+      {"{}", "messages"},
+      {R"({"messages":[]})", "messages"},
+      {R"({"messages":"hi"})", "messages"},
+      {R"({"messages":["hi"]})", "messages[0]"},
+      {R"({"messages":[{"role":"user","content":"a"},{"content":"b"}]})", "messages[1].role"},
+      {R"({"messages":[{"role":"king","content":"a"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":7}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})",
+       "messages[0].content[0]"},
+      {R"({"messages":[{"role":"user","content":[{"text":"x"}]}]})", "messages[0].content[0].type"},
+      {R"({"messages":[{"role":"user","content":[{"type":"text"}]}]})", "messages[0].content[0]"},
+      {R"({"messages":[{"role":"user","content":"refuse me"}]})", "messages"},
+      {R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function"}]})", "tools"},
+      {R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
+      {R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema"}})",
+       "response_format"},
+      {R"({"messages":[{"role":"user","content":"a"}],"logprobs":2})", "logprobs"},
+      {R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", "top_logprobs"},
+      {R"({"messages":[{"role":"user","content":"a"}],"logprobs":true,"top_logprobs":21})",
+       "top_logprobs"},
+      {R"({"messages":[{"role":"user","content":"a"}],"max_completion_tokens":0})",
+       "max_completion_tokens"},
+      {R"({"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":[]})",
+       "chat_template_kwargs"},
+      {R"({"messages":[{"role":"user","content":"a"}],"modalities":["audio"]})", "modalities"},
+      {R"({"messages":[{"role":"user","content":"a"}],"prompt":"b"})", "prompt"},
+  };
+  for (const Refused& refused : all) {
+    expect_refused(post("/v1/chat/completions", refused.body), refused);
+  }
+  EXPECT_EQ(engine_->submitted(), 0);
+}
+
+TEST_F(OpenAiTest, AnUnknownModelIsA404) {
+  start();
+  for (const char* path : {"/v1/completions", "/tokenize"}) {
+    const Answer answer = post(path, R"({"model":"gpt-4","prompt":"a"})");
+    EXPECT_EQ(answer.status, 404);
+    EXPECT_EQ(answer.json["error"]["code"], "model_not_found");
+  }
+}
+
+TEST_F(OpenAiTest, ProtocolErrorsHaveOpenAisShape) {
+  start();
+  EXPECT_EQ(get("/v1/nothing").json["error"]["type"], "not_found_error");
+  EXPECT_EQ(get("/v1/completions").status, 405);
+  EXPECT_TRUE(get("/v1/completions").json["error"]["message"].is_string());
+}
+
+TEST_F(OpenAiTest, ACrowdedEngineIsA429WithRetryAfter) {
+  start({.queue_max = 1});
+  engine_->set_stuck(true);
+  RawClient first = client();
+  first.post("/v1/completions", R"({"prompt":"ab$"})");
+  for (int i = 0; i < 500 && engine_->submitted() == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const Answer refused = post("/v1/completions", R"({"prompt":"ab$","stream":true})");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.json["error"]["type"], "rate_limit_error");
+  EXPECT_EQ(refused.raw.header("retry-after"), "1");
+  engine_->set_stuck(false);
+  EXPECT_EQ(to_answer(first.read_response()).json["choices"][0]["text"], "ab");
+  ASSERT_TRUE(engine_->idle_within(5));
+  engine_->set_stuck(true);
+  EXPECT_EQ(post("/v1/completions", R"({"prompt":["a$","b$"]})").status, 429)
+      << "all or nothing: the second does not fit";
+  EXPECT_TRUE(engine_->idle_within(5));
+}
+
+TEST_F(OpenAiTest, AFailingEngineIsA500OrAnErrorEvent) {
+  start({.fail_after = 3});
+  const Answer whole = post("/v1/completions", R"({"prompt":"abcdef"})");
+  EXPECT_EQ(whole.status, 500);
+  EXPECT_EQ(whole.json["error"]["type"], "server_error");
+  const Events events = stream("/v1/completions", R"({"prompt":"abcdef","stream":true})");
+  EXPECT_EQ(events.status, 200);
+  EXPECT_FALSE(events.done) << "no [DONE] after an error";
+  EXPECT_TRUE(events.whole);
+  EXPECT_EQ(events.chunks.back()["error"]["type"], "server_error");
+}
+
+TEST_F(OpenAiTest, ADrainFinishesStreamsAndRefusesNewRequests) {
+  start({.step = std::chrono::milliseconds(2)});
+  RawClient running = client();
+  running.post("/v1/completions", R"({"prompt":"ab","max_tokens":100,"stream":true})");
+  ASSERT_TRUE(running.read_until("\"text\""));
+  RawClient idle = client();
+  idle.get("/health");
+  EXPECT_EQ(idle.read_response().status, 200);
+  RawClient other = client();
+  other.get("/health");
+  EXPECT_EQ(other.read_response().status, 200);
+  service_->begin_drain();
+  server_->begin_drain();
+  std::thread drain([this] { engine_->drain(20); });
+  idle.get("/health");
+  EXPECT_EQ(idle.read_response().status, 503);
+  for (int i = 0; i < 100; ++i) {  // until the engine has heard of it
+    Request probe;
+    probe.prompt = {'$'};
+    if (!engine_->submit(std::move(probe), nullptr).ok()) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  other.post("/v1/completions", R"({"prompt":"a"})");
+  const Answer refused = to_answer(other.read_response());
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.json["error"]["type"], "unavailable_error");
+  EXPECT_TRUE(running.read_until("[DONE]")) << "a running stream ends properly";
+  drain.join();
+  EXPECT_TRUE(server_->wait_idle(5));
+}
+
+TEST_F(OpenAiTest, ADrainThatTakesTooLongCancels) {
+  start();
+  engine_->set_stuck(true);
+  RawClient running = client();
+  running.post("/v1/completions", R"({"prompt":"ab","max_tokens":100,"stream":true})");
+  RawClient whole = client();
+  whole.post("/v1/completions", R"({"prompt":"ab","max_tokens":100})");
+  for (int i = 0; i < 500 && engine_->submitted() < 2; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  engine_->drain(0.1);
+  const Events events = parse_events(running.read_response());
+  EXPECT_FALSE(events.done);
+  EXPECT_EQ(events.chunks.back()["error"]["type"], "unavailable_error");
+  EXPECT_EQ(whole.read_response().status, 503);
+}
+
+TEST_F(OpenAiTest, ClientsThatLeaveCancelTheirRequests) {
+  start({.step = std::chrono::milliseconds(1)});
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(client());
+    clients.back().post("/v1/completions", i % 2 == 0
+                                               ? R"({"prompt":"ab","max_tokens":500,"stream":true})"
+                                               : R"({"prompt":"ab","max_tokens":500})");
+  }
+  while (engine_->submitted() < 20) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  engine_->set_stuck(true);  // queued ones are cancelled too
+  for (RawClient& each : clients) each.reset();
+  EXPECT_TRUE(engine_->idle_within(5));
+  EXPECT_THAT(get("/metrics").raw.body, HasSubstr("finished_reason=\"abort\"} 20"));
+}
+
+TEST_F(OpenAiTest, ConcurrentStreamsEqualWhatEachReturnsAlone) {
+  start({.step = std::chrono::microseconds(200)});
+  const auto body = [](int i, bool streamed) {
+    return fmt::format(R"({{"prompt":"prompt {}, ","max_tokens":60,"n":2,"stop":["{}, p"],
+                           "stream":{}}})",
+                       i, i % 3, streamed);
+  };
+  std::vector<std::string> alone;
+  for (int i = 0; i < 64; ++i) {
+    const Answer answer = post("/v1/completions", body(i, false));
+    ASSERT_EQ(answer.status, 200);
+    alone.push_back(answer.json["choices"][0]["text"].get<std::string>() + "+" +
+                    answer.json["choices"][1]["text"].get<std::string>());
+  }
+  std::vector<std::string> together(64);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 64; ++i) {
+    threads.emplace_back([&, i] {
+      const Events events = stream("/v1/completions", body(i, true));
+      if (events.done) together[static_cast<size_t>(i)] = events.text(0) + "+" + events.text(1);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(together, alone);
+}
+
+TEST_F(OpenAiTest, TokenizesAndBack) {
+  start();
+  const Answer tokens =
+      post("/tokenize", R"({"model":"alias","prompt":"ab<end>","return_token_strs":true})");
+  EXPECT_EQ(tokens.json, Json::parse(R"({"count": 4, "max_model_len": 512,
+      "tokens": [256, 97, 98, 257], "token_strs": ["<s>", "a", "b", "<end>"]})"));
+  EXPECT_EQ(post("/tokenize", R"({"prompt":"a","add_special_tokens":false})").json["tokens"],
+            Json::parse("[97]"));
+  EXPECT_EQ(post("/tokenize", R"({"messages":[{"role":"user","content":"a"}]})").json["count"], 7);
+  EXPECT_EQ(post("/detokenize", R"({"tokens":[256,97,98,257]})").json["prompt"], "<s>ab<end>");
+  EXPECT_EQ(post("/detokenize", R"({"tokens":[999]})").status, 400);
+  EXPECT_EQ(post("/tokenize", R"({"prompt":7})").status, 400);
+  EXPECT_EQ(
+      post("/apply-template", R"({"messages":[{"role":"user","content":"a"}]})").json["prompt"],
+      "user:a|");
+}
+
+TEST_F(OpenAiTest, TellsVersionAndHealth) {
+  start();
+  EXPECT_TRUE(get("/version").json["version"].is_string());
+  EXPECT_EQ(get("/health").status, 200);
+  service_->begin_drain();
+  EXPECT_EQ(get("/health").status, 503);
+}
+
+TEST_F(OpenAiTest, MetricsCountWhatHappened) {
+  start();
+  post("/v1/completions", R"({"prompt":"ab$"})");
+  post("/v1/completions", R"({"prompt":"ab","max_tokens":5,"n":2})");
+  get("/nothing");
+  const std::string text = get("/metrics").raw.body;
+  EXPECT_THAT(text, HasSubstr("brisk:request_success_total{model_name=\"org/fake\","
+                              "finished_reason=\"stop\"} 1"));
+  EXPECT_THAT(text, HasSubstr("finished_reason=\"length\"} 2"));
+  EXPECT_THAT(text, HasSubstr("brisk:generation_tokens_total{model_name=\"org/fake\"} 13"));
+  EXPECT_THAT(text, HasSubstr("brisk:kv_cache_usage_perc{model_name=\"org/fake\"} 0"));
+  EXPECT_THAT(text, HasSubstr("brisk:time_to_first_token_seconds_count"));
+  EXPECT_THAT(text, HasSubstr("brisk:request_prompt_tokens_sum{model_name=\"org/fake\"} 7"));
+  EXPECT_THAT(text, HasSubstr("handler=\"/v1/completions\",method=\"POST\",status=\"200\"} 2"));
+  EXPECT_THAT(text, HasSubstr("handler=\"none\",method=\"GET\",status=\"404\"} 1"));
+  EXPECT_THAT(text, Not(HasSubstr("vllm:")));
+  start({}, {}, {}, true);
+  EXPECT_THAT(get("/metrics").raw.body, HasSubstr("vllm:num_requests_running"));
+}
+
+}  // namespace
+}  // namespace brisk
