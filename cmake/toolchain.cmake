@@ -25,3 +25,6 @@ if(BRISK_SANITIZE)
                       -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${BRISK_SANITIZE})
 endif()
+if(BRISK_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # the coverage that guides the fuzzer
+endif()

@@ -16,6 +16,7 @@ namespace {
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"tokenize", "text to tokens and back", add_tokenize},
+      {"serve", "a model behind OpenAI's API", add_serve},
   };
   return kCommands;
 }

@@ -1,0 +1,52 @@
+// Request bodies: whatever the bytes, reading them ends with a request within its limits or with a
+// client's error that can be written as JSON.
+#include <cstdlib>
+#include <string_view>
+
+#include "engine/text_stream.h"
+#include "serve/api/errors.h"
+#include "serve/api/openai_request.h"
+
+namespace {
+
+void must(bool fact) {
+  if (!fact) std::abort();
+}
+
+void check_error(const absl::Status& status) {
+  const brisk::http::Response response = brisk::api::openai_error(status);
+  must(response.status == 400);
+  must(brisk::parse_json(response.body).ok());
+}
+
+void check_spec(const brisk::api::GenerationSpec& spec) {
+  const brisk::SamplingParams& sampling = spec.request.sampling;
+  must(sampling.temperature >= 0 && sampling.temperature <= 2);
+  must(sampling.top_p > 0 && sampling.top_p <= 1);
+  must(sampling.top_k >= 0);
+  must(sampling.logprobs >= -1 && sampling.logprobs <= brisk::kLogprobsMax);
+  must(spec.request.choices >= 1 && spec.request.choices <= brisk::kChoicesMax);
+  must(spec.max_tokens.value_or(1) >= 1);
+  must(brisk::StopStrings::create(spec.stop).ok());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  const auto completion = brisk::api::parse_completion(body, {});
+  if (completion.ok()) {
+    check_spec(completion->spec);
+    must(!completion->prompts.empty() && completion->prompts.size() <= brisk::api::kPromptsMax);
+  } else {
+    check_error(completion.status());
+  }
+  const auto chat = brisk::api::parse_chat(body, {});
+  if (chat.ok()) {
+    check_spec(chat->spec);
+    for (const auto& message : chat->messages) must(message.contains("content"));
+  } else {
+    check_error(chat.status());
+  }
+  return 0;
+}

@@ -1,0 +1,180 @@
+// brisk serve: a model behind OpenAI's API.
+#include <pthread.h>
+
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "base/status.h"
+#include "compute/sys/mapped_file.h"
+#include "engine/engine.h"
+#include "serve/api/chat_renderer.h"
+#include "serve/api/openai_response.h"
+#include "serve/api/service.h"
+#include "serve/http/server.h"
+
+namespace brisk {
+namespace {
+
+struct ServeOptions {
+  std::string model;
+  std::string tokenizer;
+  std::string chat_template;
+  std::vector<std::string> names;
+  std::string api_key;
+  bool allow_no_key = false;
+  double drain_seconds = 30;
+  std::string metrics_alias;
+  EngineOptions engine;
+  uint64_t kv_bytes_max = 0;
+  uint64_t body_bytes_max = http::Limits{}.body_bytes_max;
+  http::ServerOptions http;
+};
+
+absl::Status check(const ServeOptions& options) {
+  if (options.api_key.empty() && !options.allow_no_key && !http::is_loopback(options.http.host)) {
+    return invalid_input(
+        "{} can be reached from other machines: set a key with --api-key or BRISK_API_KEY, or "
+        "allow "
+        "everyone in with --allow-no-key",
+        options.http.host);
+  }
+  return absl::OkStatus();
+}
+
+// From here on SIGINT and SIGTERM are only taken by `wait_for_stop`. Threads made later inherit it.
+void hold_stop_signals(sigset_t& signals) {
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+// Afterwards a second signal ends the process at once, as if it had never been held.
+void wait_for_stop(const sigset_t& signals) {
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+absl::StatusOr<api::ServedModel> describe(const ServeOptions& options, Engine& engine) {
+  const Model& model = engine.model();
+  api::ServedModel served;
+  served.engine = &engine;
+  served.tokenizer = model.tokenizer.get();
+  served.names = options.names.empty() ? std::vector<std::string>{model.name} : options.names;
+  served.created = api::unix_seconds();
+  served.defaults = model.checkpoint->generation;
+  std::string chat_template;
+  if (!options.chat_template.empty()) {
+    constexpr size_t kTemplateBytesMax = 1 << 20;
+    BRISK_ASSIGN_OR_RETURN(chat_template, read_file(options.chat_template, kTemplateBytesMax));
+  }
+  BRISK_ASSIGN_OR_RETURN(served.renderer, api::make_chat_renderer(model, chat_template));
+  return served;
+}
+
+absl::Status serve(const ServeOptions& options) {
+  BRISK_RETURN_IF_ERROR(check(options));
+  BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
+                         load_model(options.model, {.tokenizer_path = options.tokenizer,
+                                                    .context_max = options.engine.context_max}));
+  if (model->tokenizer == nullptr) {
+    return invalid_input("{} has no tokenizer; name one with --tokenizer", options.model);
+  }
+  sigset_t signals;
+  hold_stop_signals(signals);
+  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                         Engine::create(std::move(model), options.engine));
+  BRISK_ASSIGN_OR_RETURN(api::ServedModel served, describe(options, *engine));
+  const api::MetricsOptions metrics = {.model_name = served.name(),
+                                       .context_max = engine->context_max(),
+                                       .vllm_alias = options.metrics_alias == "vllm"};
+  api::Service service(std::move(served), metrics);
+  const http::Router router(service.routes(), options.api_key, api::error_in_style);
+  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<http::Server> server,
+                         http::Server::start(options.http, router, [&](const auto& exchange) {
+                           service.metrics().observe_http(exchange);
+                         }));
+  const bool v6 = server->host().find(':') != std::string::npos;
+  fmt::print("serving {} at http://{}{}{}:{}\n", service.model().name(), v6 ? "[" : "",
+             server->host(), v6 ? "]" : "", server->port());
+  std::fflush(stdout);
+  wait_for_stop(signals);
+  service.begin_drain();
+  server->begin_drain();
+  engine->drain(options.drain_seconds);
+  constexpr double kLastBytesSeconds = 5;
+  server->wait_idle(kLastBytesSeconds);
+  server->stop();
+  return absl::OkStatus();
+}
+
+void add_engine_options(CLI::App& app, ServeOptions& options) {
+  EngineOptions& engine = options.engine;
+  app.add_option("--threads", engine.threads, "compute threads; 0: as many as allowed");
+  app.add_option("--tokens-per-step", engine.tokens_per_step_max, "token budget of a step")
+      ->capture_default_str();
+  app.add_option("--sequences-max", engine.sequences_max, "sequences in one step")
+      ->capture_default_str();
+  app.add_option("--queue-max", engine.queue_max, "requests waiting; beyond: 429")
+      ->capture_default_str();
+  app.add_option("--context", engine.context_max, "tokens of a sequence; 0: the model's");
+  app.add_option("--kv-tokens", engine.kv_tokens, "tokens the KV cache holds; 0: as memory allows");
+  app.add_option("--kv-memory", options.kv_bytes_max, "memory for the KV cache, e.g. 4GiB")
+      ->transform(CLI::AsSizeValue(false));
+  const std::map<std::string, KvDType> dtypes = {{"auto", KvDType::kAuto},
+                                                 {"f32", KvDType::kF32},
+                                                 {"f16", KvDType::kF16},
+                                                 {"bf16", KvDType::kBF16}};
+  app.add_option("--kv-dtype", engine.kv_dtype, "element type of the KV cache")
+      ->transform(CLI::CheckedTransformer(dtypes, CLI::ignore_case))
+      ->default_str("auto");
+}
+
+void add_http_options(CLI::App& app, ServeOptions& options) {
+  app.add_option("--host", options.http.host, "address to listen on")->capture_default_str();
+  app.add_option("--port", options.http.port, "port to listen on; 0: any free one")
+      ->capture_default_str();
+  app.add_option("--http-threads", options.http.threads, "threads for HTTP")->capture_default_str();
+  app.add_option("--connections-max", options.http.limits.connections_max,
+                 "open connections; beyond: 503")
+      ->capture_default_str();
+  app.add_option("--body-max", options.body_bytes_max, "largest request body, e.g. 16MiB")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--api-key", options.api_key, "key that requests must carry")
+      ->envname("BRISK_API_KEY");
+  app.add_flag("--allow-no-key", options.allow_no_key, "listen beyond loopback without a key");
+  app.add_option("--drain-seconds", options.drain_seconds,
+                 "how long running requests may finish after SIGTERM")
+      ->capture_default_str();
+  app.add_option("--metrics-alias", options.metrics_alias, "publish metrics also under this prefix")
+      ->check(CLI::IsMember({"vllm"}));
+}
+
+}  // namespace
+
+CommandAction add_serve(CLI::App& app) {
+  auto options = std::make_shared<ServeOptions>();
+  app.add_option("model", options->model, "a GGUF file, a Hugging Face directory, ...")->required();
+  app.add_option("--tokenizer", options->tokenizer, "tokenizer file, where the model has none");
+  app.add_option("--chat-template", options->chat_template,
+                 "file with the Jinja chat template to use instead of the model's");
+  app.add_option("--served-model-name", options->names,
+                 "names that requests may use; the first is shown")
+      ->delimiter(',');
+  add_engine_options(app, *options);
+  add_http_options(app, *options);
+  return [options] {
+    options->engine.kv_bytes_max = static_cast<int64_t>(options->kv_bytes_max);
+    options->http.limits.body_bytes_max = options->body_bytes_max;
+    return serve(*options);
+  };
+}
+
+}  // namespace brisk
