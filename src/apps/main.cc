@@ -15,8 +15,12 @@ namespace {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
-      {"tokenize", "text to tokens and back", add_tokenize},
+      {"run", "generate from a prompt, or chat, in the terminal", add_run},
       {"serve", "a model behind OpenAI's API", add_serve},
+      {"bench", "how fast a model runs here, and how far that is from the machine's limits",
+       add_bench},
+      {"eval", "how well a model predicts a text", add_eval},
+      {"tokenize", "text to tokens and back", add_tokenize},
   };
   return kCommands;
 }

@@ -3,12 +3,12 @@
 
 #include <csignal>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/engine_flags.h"
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
@@ -128,13 +128,7 @@ void add_engine_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--kv-tokens", engine.kv_tokens, "tokens the KV cache holds; 0: as memory allows");
   app.add_option("--kv-memory", options.kv_bytes_max, "memory for the KV cache, e.g. 4GiB")
       ->transform(CLI::AsSizeValue(false));
-  const std::map<std::string, KvDType> dtypes = {{"auto", KvDType::kAuto},
-                                                 {"f32", KvDType::kF32},
-                                                 {"f16", KvDType::kF16},
-                                                 {"bf16", KvDType::kBF16}};
-  app.add_option("--kv-dtype", engine.kv_dtype, "element type of the KV cache")
-      ->transform(CLI::CheckedTransformer(dtypes, CLI::ignore_case))
-      ->default_str("auto");
+  add_kv_dtype_option(app, &engine.kv_dtype);
 }
 
 void add_http_options(CLI::App& app, ServeOptions& options) {

@@ -1,0 +1,19 @@
+#include "apps/engine_flags.h"
+
+#include <map>
+#include <string>
+
+namespace brisk {
+
+void add_kv_dtype_option(CLI::App& app, KvDType* dtype) {
+  const std::map<std::string, KvDType> names = {{"auto", KvDType::kAuto},
+                                                {"f32", KvDType::kF32},
+                                                {"f16", KvDType::kF16},
+                                                {"bf16", KvDType::kBF16}};
+  app.add_option("--kv-dtype", *dtype, "Element type of the KV cache: auto, f32, f16 or bf16")
+      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case))
+      ->type_name("TYPE")
+      ->default_str("auto");
+}
+
+}  // namespace brisk

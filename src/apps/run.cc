@@ -1,0 +1,307 @@
+// brisk run: generate from a prompt, or chat, in the terminal.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/engine_flags.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "base/units.h"
+#include "compute/sys/mapped_file.h"
+#include "engine/engine.h"
+#include "engine/text_stream.h"
+#include "model/model.h"
+#include "model/template/chat_template.h"
+#include "model/template/choose.h"
+
+namespace brisk {
+namespace {
+
+constexpr size_t kPromptBytesMax = size_t{64} << 20;
+constexpr double kTemperature = 0.8;  // where neither the caller nor the model says
+
+struct Options {
+  std::string model;
+  std::string tokenizer;
+  std::optional<std::string> prompt;
+  std::string prompt_file;
+  std::string system;
+  std::vector<std::string> stops;
+  bool chat = false;
+  bool json = false;
+  bool ignore_eos = false;
+  int max_tokens = 256;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int> top_k;
+  std::optional<uint64_t> seed;
+  EngineOptions engine;
+};
+
+std::atomic<bool> g_interrupted = false;  // set by SIGINT
+
+// What a generation came to.
+struct Answer {
+  std::string text;
+  std::vector<int32_t> tokens;
+  FinishReason finish = FinishReason::kStop;
+  GenerationStats stats;
+};
+
+const char* name_of(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+// A loaded model with its engine, ready to answer.
+class Session {
+ public:
+  static absl::StatusOr<std::unique_ptr<Session>> open(const Options& options) {
+    auto session = std::unique_ptr<Session>(new Session(options));
+    BRISK_ASSIGN_OR_RETURN(session->model_,
+                           load_model(options.model, {.tokenizer_path = options.tokenizer,
+                                                      .context_max = options.engine.context_max}));
+    if (session->model_->tokenizer == nullptr) {
+      return invalid_input("{}: no tokenizer found; give one with --tokenizer", options.model);
+    }
+    BRISK_ASSIGN_OR_RETURN(session->stops_, StopStrings::create(options.stops));
+    BRISK_ASSIGN_OR_RETURN(session->engine_, Engine::create(session->model_, options.engine));
+    session->seed_ = options.seed.has_value() ? *options.seed : std::random_device{}();
+    session->settle_sampling();
+    return session;
+  }
+
+  const Model& model() const { return *model_; }
+  uint64_t seed() const { return seed_; }
+
+  // Continues `prompt`; prints the text as it comes when `print`.
+  absl::StatusOr<Answer> generate(const std::vector<int32_t>& prompt, bool print) {
+    if (prompt.empty()) {
+      return invalid_input("the prompt is empty and the model has no token to begin with");
+    }
+    const auto room = engine_->context_max() - static_cast<int64_t>(prompt.size());
+    Request request;
+    request.prompt = prompt;
+    request.sampling = sampling_;
+    request.ignore_eos = options_.ignore_eos;
+    request.max_tokens =
+        static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options_.max_tokens, room)));
+    BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<Generation> generation,
+                           engine_->submit(std::move(request)));
+    TextStream stream(*model_->tokenizer,
+                      {.stops = stops_, .first = begins_text(*model_->tokenizer, prompt)});
+    Answer answer;
+    while (!generation->done()) {
+      for (const TokenEvent& event : generation->wait_and_take()) {
+        if (event.token >= 0 && !stream.finish()) answer.tokens.push_back(event.token);
+        stream.push(event);
+      }
+      const std::string text = stream.take().text;
+      answer.text += text;
+      if (print) {
+        std::fwrite(text.data(), 1, text.size(), stdout);
+        std::fflush(stdout);
+      }
+      if (stream.hit_stop_string() || g_interrupted.exchange(false)) generation->cancel();
+    }
+    BRISK_RETURN_IF_ERROR(generation->status());
+    answer.finish = stream.finish().value_or(FinishReason::kCancelled);
+    answer.stats = generation->stats();
+    return answer;
+  }
+
+ private:
+  explicit Session(const Options& options) : options_(options) {}
+
+  void settle_sampling() {
+    const GenerationDefaults& own = model_->checkpoint->generation;
+    sampling_.temperature = options_.temperature.value_or(own.temperature.value_or(kTemperature));
+    sampling_.top_k = options_.top_k.value_or(own.top_k.value_or(0));
+    sampling_.top_p = options_.top_p.value_or(own.top_p.value_or(1));
+    sampling_.min_p = options_.min_p.value_or(own.min_p.value_or(0));
+    sampling_.repetition_penalty =
+        options_.repetition_penalty.value_or(own.repetition_penalty.value_or(1));
+    sampling_.seed = seed_;
+  }
+
+  const Options& options_;
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Engine> engine_;
+  std::shared_ptr<const StopStrings> stops_;
+  SamplingParams sampling_;
+  uint64_t seed_ = 0;
+};
+
+void print_speed(const GenerationStats& stats) {
+  const double generated = stats.completion_tokens - 1;  // after the first, which prefill gives
+  fmt::print(stderr,
+             "\n[prompt {} tokens, {:.1f} tokens/s; generated {} tokens, {:.1f} tokens/s; "
+             "first token after {}]\n",
+             stats.prompt_tokens,
+             stats.prefill_seconds > 0 ? stats.prompt_tokens / stats.prefill_seconds : 0,
+             stats.completion_tokens,
+             stats.decode_seconds > 0 ? generated / stats.decode_seconds : 0,
+             human_seconds(stats.first_token_seconds));
+}
+
+Json to_json(const Session& session, const std::string& prompt, const Answer& answer) {
+  return {{"model", session.model().name},
+          {"prompt", prompt},
+          {"text", answer.text},
+          {"tokens", answer.tokens},
+          {"finish_reason", name_of(answer.finish)},
+          {"seed", session.seed()},
+          {"prompt_tokens", answer.stats.prompt_tokens},
+          {"completion_tokens", answer.stats.completion_tokens},
+          {"first_token_seconds", answer.stats.first_token_seconds},
+          {"prefill_seconds", answer.stats.prefill_seconds},
+          {"decode_seconds", answer.stats.decode_seconds}};
+}
+
+absl::StatusOr<std::string> read_prompt(const Options& options) {
+  if (options.prompt.has_value()) return *options.prompt;
+  if (!options.prompt_file.empty()) return read_file(options.prompt_file, kPromptBytesMax);
+  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  if (text.size() > kPromptBytesMax) return exhausted("the prompt is larger than 64 MiB");
+  return text;
+}
+
+// A conversation and the template that spells it.
+class Chat {
+ public:
+  static absl::StatusOr<Chat> create(const Model& model, const std::string& system) {
+    BRISK_ASSIGN_OR_RETURN(const std::string source,
+                           choose_chat_template(model.checkpoint->chat_template, *model.tokenizer));
+    Chat chat(model);
+    BRISK_ASSIGN_OR_RETURN(chat.template_, ChatTemplate::parse(source));
+    if (!system.empty()) chat.add("system", system);
+    return chat;
+  }
+
+  void add(const char* role, const std::string& content) {
+    messages_.push_back({{"role", role}, {"content", content}});
+  }
+
+  absl::StatusOr<std::vector<int32_t>> prompt() const {
+    ChatInput input = {.messages = messages_};
+    const TokenizerRules& rules = model_->tokenizer->rules();
+    if (rules.bos >= 0) input.bos_token = model_->tokenizer->decode_token(rules.bos, true);
+    if (rules.eos >= 0) input.eos_token = model_->tokenizer->decode_token(rules.eos, true);
+    BRISK_ASSIGN_OR_RETURN(const OrderedJson variables, template_variables(std::move(input)));
+    BRISK_ASSIGN_OR_RETURN(const std::string text, template_->render(variables));
+    return model_->tokenizer->encode(text, {.add_special = false, .parse_special = true});
+  }
+
+ private:
+  explicit Chat(const Model& model) : model_(&model) {}
+
+  const Model* model_;
+  std::shared_ptr<const ChatTemplate> template_;
+  OrderedJson messages_ = OrderedJson::array();
+};
+
+absl::Status converse(Session& session, const std::string& system) {
+  BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), system));
+  fmt::print(stderr, "{}: type a message; Ctrl-C stops an answer, Ctrl-D ends\n",
+             session.model().name);
+  std::string line;
+  while (fmt::print("> "), std::fflush(stdout), std::getline(std::cin, line)) {
+    if (line.empty()) continue;
+    chat.add("user", line);
+    BRISK_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, chat.prompt());
+    BRISK_ASSIGN_OR_RETURN(const Answer answer, session.generate(prompt, /*print=*/true));
+    chat.add("assistant", answer.text);
+    print_speed(answer.stats);
+  }
+  fmt::print("\n");
+  return absl::OkStatus();
+}
+
+absl::Status answer_once(Session& session, const Options& options) {
+  BRISK_ASSIGN_OR_RETURN(const std::string prompt, read_prompt(options));
+  std::vector<int32_t> tokens;
+  if (options.chat) {
+    BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), options.system));
+    chat.add("user", prompt);
+    BRISK_ASSIGN_OR_RETURN(tokens, chat.prompt());
+  } else {
+    tokens = session.model().tokenizer->encode(prompt, {});
+    if (!options.json) fmt::print("{}", prompt);
+  }
+  BRISK_ASSIGN_OR_RETURN(const Answer answer, session.generate(tokens, !options.json));
+  if (options.json) {
+    fmt::print("{}\n", to_text(to_json(session, prompt, answer)));
+  } else {
+    fmt::print("\n");
+    print_speed(answer.stats);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status run(const Options& options) {
+  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::open(options));
+  struct sigaction action = {};
+  action.sa_handler = [](int) { g_interrupted = true; };
+  action.sa_flags = SA_RESETHAND;  // a second Ctrl-C ends the program
+  sigaction(SIGINT, &action, nullptr);
+  const bool has_prompt = options.prompt.has_value() || !options.prompt_file.empty();
+  if (!has_prompt && isatty(STDIN_FILENO) != 0 && !options.json) {
+    return converse(*session, options.system);
+  }
+  return answer_once(*session, options);
+}
+
+}  // namespace
+
+CommandAction add_run(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  Options& o = *options;
+  o.engine.sequences_max = 1;
+  app.add_option("model", o.model, "A .gguf, a Hugging Face directory or a llama2.c .bin")
+      ->required();
+  app.add_option("-p,--prompt", o.prompt,
+                 "Text to continue; without one: standard input, or a "
+                 "chat when that is a terminal");
+  app.add_option("-f,--file", o.prompt_file, "File with the text to continue");
+  app.add_flag("--chat", o.chat, "Take the prompt as a user's message (the model's chat template)");
+  app.add_option("--system", o.system, "System message of a chat");
+  app.add_option("-n,--max-tokens", o.max_tokens, "Tokens to generate at most")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  app.add_option("--temp,--temperature", o.temperature,
+                 "0: always the most probable token (default: the model's, else 0.8)");
+  app.add_option("--top-k", o.top_k, "Keep the k most probable tokens (0: all)");
+  app.add_option("--top-p", o.top_p, "Keep the most probable tokens that sum to p");
+  app.add_option("--min-p", o.min_p, "Drop tokens less probable than p times the best");
+  app.add_option("--repetition-penalty", o.repetition_penalty, "Above 1: repeat less");
+  app.add_option("--seed", o.seed, "Same seed, same text (default: random)");
+  app.add_option("--stop", o.stops, "End when this text appears (may be repeated)");
+  app.add_flag("--ignore-eos", o.ignore_eos, "Go on after the model's end token");
+  app.add_option("--tokenizer", o.tokenizer, "Tokenizer file, for models without one");
+  app.add_option("--threads", o.engine.threads, "Threads (0: all)")->capture_default_str();
+  app.add_option("--context", o.engine.context_max, "Tokens of context (0: the model's)")
+      ->capture_default_str();
+  add_kv_dtype_option(app, &o.engine.kv_dtype);
+  app.add_flag("--json", o.json, "Print one JSON object");
+  return [options] { return run(*options); };
+}
+
+}  // namespace brisk
