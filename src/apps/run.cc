@@ -15,6 +15,7 @@
 #include "apps/command.h"
 #include "apps/engine_flags.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "compute/sys/mapped_file.h"
@@ -28,6 +29,7 @@ namespace brisk {
 namespace {
 
 constexpr size_t kPromptBytesMax = size_t{64} << 20;
+constexpr int kMaxTokens = 256;
 constexpr double kTemperature = 0.8;  // where neither the caller nor the model says
 
 struct Options {
@@ -40,7 +42,7 @@ struct Options {
   bool chat = false;
   bool json = false;
   bool ignore_eos = false;
-  int max_tokens = 256;
+  std::optional<int> max_tokens;
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int> top_k;
   std::optional<uint64_t> seed;
@@ -71,17 +73,36 @@ const char* name_of(FinishReason reason) {
   return "error";
 }
 
+// Loads the model. Somebody who asks for more tokens than it was made for gets them, with a
+// warning, where its positions are rotations.
+absl::StatusOr<std::shared_ptr<const Model>> load(const Options& options,
+                                                  const std::string& prompt) {
+  LoadOptions load_options = {.tokenizer_path = options.tokenizer,
+                              .context_max = options.engine.context_max};
+  BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
+                         load_model(options.model, load_options));
+  if (model->tokenizer == nullptr) {
+    return invalid_input("{}: no tokenizer found; give one with --tokenizer", options.model);
+  }
+  const auto tokens = static_cast<int64_t>(model->tokenizer->encode(prompt, {}).size());
+  const int64_t wanted = tokens + options.max_tokens.value_or(0);
+  if (options.engine.context_max > 0 || wanted <= model->spec.context_length ||
+      model->spec.learned_positions) {
+    return model;
+  }
+  spdlog::warn("{} was made for {} tokens of context; the {} asked for go beyond", model->name,
+               model->spec.context_length, wanted);
+  load_options.context_max = wanted;
+  return load_model(options.model, load_options);
+}
+
 // A loaded model with its engine, ready to answer.
 class Session {
  public:
-  static absl::StatusOr<std::unique_ptr<Session>> open(const Options& options) {
+  static absl::StatusOr<std::unique_ptr<Session>> open(const Options& options,
+                                                       const std::string& prompt) {
     auto session = std::unique_ptr<Session>(new Session(options));
-    BRISK_ASSIGN_OR_RETURN(session->model_,
-                           load_model(options.model, {.tokenizer_path = options.tokenizer,
-                                                      .context_max = options.engine.context_max}));
-    if (session->model_->tokenizer == nullptr) {
-      return invalid_input("{}: no tokenizer found; give one with --tokenizer", options.model);
-    }
+    BRISK_ASSIGN_OR_RETURN(session->model_, load(options, prompt));
     BRISK_ASSIGN_OR_RETURN(session->stops_, StopStrings::create(options.stops));
     BRISK_ASSIGN_OR_RETURN(session->engine_, Engine::create(session->model_, options.engine));
     session->seed_ = options.seed.has_value() ? *options.seed : std::random_device{}();
@@ -102,8 +123,8 @@ class Session {
     request.prompt = prompt;
     request.sampling = sampling_;
     request.ignore_eos = options_.ignore_eos;
-    request.max_tokens =
-        static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(options_.max_tokens, room)));
+    request.max_tokens = static_cast<int>(
+        std::max<int64_t>(1, std::min<int64_t>(options_.max_tokens.value_or(kMaxTokens), room)));
     BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<Generation> generation,
                            engine_->submit(std::move(request)));
     TextStream stream(*model_->tokenizer,
@@ -235,8 +256,7 @@ absl::Status converse(Session& session, const std::string& system) {
   return absl::OkStatus();
 }
 
-absl::Status answer_once(Session& session, const Options& options) {
-  BRISK_ASSIGN_OR_RETURN(const std::string prompt, read_prompt(options));
+absl::Status answer_once(Session& session, const Options& options, const std::string& prompt) {
   std::vector<int32_t> tokens;
   if (options.chat) {
     BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), options.system));
@@ -257,16 +277,18 @@ absl::Status answer_once(Session& session, const Options& options) {
 }
 
 absl::Status run(const Options& options) {
-  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::open(options));
+  const bool has_prompt = options.prompt.has_value() || !options.prompt_file.empty();
+  const bool interactive = !has_prompt && isatty(STDIN_FILENO) != 0 && !options.json;
+  std::string prompt;
+  if (!interactive) {
+    BRISK_ASSIGN_OR_RETURN(prompt, read_prompt(options));
+  }
+  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::open(options, prompt));
   struct sigaction action = {};
   action.sa_handler = [](int) { g_interrupted = true; };
   action.sa_flags = SA_RESETHAND;  // a second Ctrl-C ends the program
   sigaction(SIGINT, &action, nullptr);
-  const bool has_prompt = options.prompt.has_value() || !options.prompt_file.empty();
-  if (!has_prompt && isatty(STDIN_FILENO) != 0 && !options.json) {
-    return converse(*session, options.system);
-  }
-  return answer_once(*session, options);
+  return interactive ? converse(*session, options.system) : answer_once(*session, options, prompt);
 }
 
 }  // namespace
@@ -285,7 +307,7 @@ CommandAction add_run(CLI::App& app) {
   app.add_option("--system", o.system, "System message of a chat");
   app.add_option("-n,--max-tokens", o.max_tokens, "Tokens to generate at most")
       ->check(CLI::Range(1, 1 << 30))
-      ->capture_default_str();
+      ->default_str("256");
   app.add_option("--temp,--temperature", o.temperature,
                  "0: always the most probable token (default: the model's, else 0.8)");
   app.add_option("--top-k", o.top_k, "Keep the k most probable tokens (0: all)");

@@ -11,6 +11,8 @@
 namespace brisk {
 namespace {
 
+constexpr int64_t kContextMax = 1 << 30;
+
 struct Bound {
   const char* name;
   int64_t value;
@@ -26,7 +28,7 @@ absl::Status check_bounds(const ModelConfig& c) {
       {"key/value head count", c.kv_heads, 4096},
       {"head size", c.head_dim, 4096},
       {"feed-forward size", c.ffn_size, 1 << 22},
-      {"context length", c.context_length, 1 << 30},
+      {"context length", c.context_length, kContextMax},
   };
   for (const Bound& bound : bounds) {
     if (bound.value < 1 || bound.value > bound.max) {
@@ -123,14 +125,17 @@ float longrope_magnitude(const ModelConfig& config, const RopeScaling& s) {
 absl::StatusOr<ModelSpec> common_spec(const Checkpoint& checkpoint, int64_t context_max) {
   const ModelConfig c = with_defaults(checkpoint);
   BRISK_RETURN_IF_ERROR(check_bounds(c));
+  if (context_max < 0 || context_max > kContextMax) {
+    return invalid_input("a context of {} tokens was asked for, expected 1 to {}", context_max,
+                         kContextMax);
+  }
   ModelSpec spec;
   spec.hidden_size = static_cast<int>(c.hidden_size);
   spec.ffn_size = static_cast<int>(c.ffn_size);
   spec.heads = static_cast<int>(c.heads);
   spec.kv_heads = static_cast<int>(c.kv_heads);
   spec.head_dim = static_cast<int>(c.head_dim);
-  spec.context_length = static_cast<int>(context_max > 0 ? std::min(context_max, c.context_length)
-                                                         : c.context_length);
+  spec.context_length = static_cast<int>(context_max > 0 ? context_max : c.context_length);
   spec.norm_eps = static_cast<float>(c.norm_eps);
   BRISK_ASSIGN_OR_RETURN(spec.activation, activation_from(c.activation));
   spec.attention_scale = static_cast<float>(

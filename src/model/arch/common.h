@@ -8,8 +8,8 @@
 namespace brisk {
 
 // Sizes and ranges from the configuration, checked; one full rotation of every head; SiLU-gated
-// MLP; RMS norms; every layer equal. `context_max` > 0 lowers the context length. The vocabulary's
-// size is left to the caller, who sees the embedding.
+// MLP; RMS norms; every layer equal. `context_max` > 0 replaces the context length. The
+// vocabulary's size is left to the caller, who sees the embedding.
 absl::StatusOr<ModelSpec> common_spec(const Checkpoint& checkpoint, int64_t context_max);
 
 // The rotation the configuration asks for, scaling included.

@@ -6,6 +6,11 @@ namespace {
 
 absl::StatusOr<ModelSpec> gpt2_spec(const Checkpoint& checkpoint, int64_t context_max) {
   BRISK_ASSIGN_OR_RETURN(ModelSpec spec, common_spec(checkpoint, context_max));
+  const int64_t positions = checkpoint.config.context_length;
+  if (spec.context_length > positions) {
+    return invalid_input("the model has {} learned positions; a context of {} cannot be", positions,
+                         spec.context_length);
+  }
   spec.norm = NormKind::kLayer;
   spec.activation = Activation::kGeluTanh;
   spec.gated_mlp = false;
