@@ -189,11 +189,14 @@ class Binder {
   absl::StatusOr<Tensor> matrix(const std::string& name, int64_t rows, int64_t cols) const {
     const Tensor* tensor = find(name);
     if (tensor == nullptr) return missing(name);
-    if (tensor->shape != std::vector<int64_t>{rows, cols}) {
+    const bool is_row = rows == 1 && tensor->shape == std::vector<int64_t>{cols};
+    if (!is_row && tensor->shape != std::vector<int64_t>{rows, cols}) {
       return wrong_shape(name, *tensor, {rows, cols});
     }
     if (!is_weight(tensor->dtype)) return not_a_weight(name);
-    return *tensor;
+    Tensor found = *tensor;
+    found.shape = {rows, cols};
+    return found;
   }
 
   // (in, out) to (out, in), copied: Conv1D weights lie the other way round.

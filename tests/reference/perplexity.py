@@ -21,10 +21,10 @@ CONTEXT = 512
 FEW = 10  # the first stories alone, for a quick check
 
 DEFINITION = (
-    "Each story by itself: BOS and the tokens of its whole text (SentencePiece BPE, tok512.model), "
-    f"cut to {CONTEXT} tokens, no EOS. The sum of -ln p(token | tokens before it) over every token "
+    "Each story by itself: the tokens of its whole text (SentencePiece BPE, tok512.model), cut into "
+    f"windows of {CONTEXT} tokens that each begin with BOS, no EOS. The sum of -ln p(token | tokens before it) over every token "
     "but BOS, in float64, divided by the number of those tokens, or by the UTF-8 bytes they decode "
-    "to (without the space put in front of a story)."
+    "to, window by window (without the space put in front of a story)."
 )
 
 
@@ -36,18 +36,23 @@ def negative_log_likelihood(logits, ids):
     return normaliser - scores[np.arange(len(ids) - 1), ids[1:]]
 
 
+def windows_of(tokenizer, story):
+    ids = tokenizer.encode(story)
+    step = CONTEXT - 1
+    return [[tokenizer.bos] + ids[i : i + step] for i in range(0, len(ids), step)]
+
+
 def measure(model, tokenizer, stories):
-    nats = tokens = size = cut = 0
+    nats = tokens = size = windows = 0
     for story in stories:
-        ids = [tokenizer.bos] + tokenizer.encode(story)
-        cut += len(ids) > CONTEXT
-        ids = ids[:CONTEXT]
-        nats += float(negative_log_likelihood(forward(model, ids), ids).sum())
-        tokens += len(ids) - 1
-        size += len(tokenizer.decode(ids[1:]).encode())
+        for ids in windows_of(tokenizer, story):
+            windows += 1
+            nats += float(negative_log_likelihood(forward(model, ids), ids).sum())
+            tokens += len(ids) - 1
+            size += len(tokenizer.decode(ids[1:]).encode())
     return {
         "stories": len(stories),
-        "stories_cut": cut,
+        "windows": windows,
         "tokens": tokens,
         "bytes": size,
         "nats": round(nats, 6),
