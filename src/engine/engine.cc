@@ -165,6 +165,7 @@ class EngineImpl final : public Engine {
   std::vector<Drawn> drawn_;
   int64_t prompt_tokens_ = 0;
   int64_t generation_tokens_ = 0;
+  int finished_ = 0;  // requests, since the last publish_stats
 
   mutable absl::Mutex stats_mutex_;
   EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);
@@ -298,7 +299,7 @@ void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
 void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (!generation->was_scheduled()) mailbox_->no_longer_waiting();
   first_sequence_.erase(generation.get());
-  count_unfinished(-1);
+  ++finished_;
 }
 
 void EngineImpl::count_unfinished(int change) {
@@ -402,6 +403,7 @@ void EngineImpl::publish_stats() {
             .prefix_hit_tokens = now.prefix_hit_tokens,
             .preemptions = now.preemptions,
             .steps = now.steps};
+  unfinished_ -= std::exchange(finished_, 0);
 }
 
 }  // namespace

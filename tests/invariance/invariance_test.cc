@@ -1,0 +1,201 @@
+// The numerics contract (DESIGN 3): what a request gets, token by token and log-probability by
+// log-probability, bit by bit, does not depend on who shares its steps, how its prompt was cut,
+// whether its prefix was cached, whether it was preempted, or how many threads there are.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "compute/kernels/cpu/dispatch.h"
+#include "engine/engine.h"
+#include "model/model.h"
+
+namespace brisk {
+namespace {
+
+const char* const kCheckpoints[] = {
+    "llama3/hf", "mistral/model.gguf",     "mixtral/hf",    "gemma3/model.gguf", "qwen2moe/hf",
+    "gpt2/hf",   "blocks-q4_k/model.gguf", "llama2-bf16/hf"};
+
+// One choice's answer: tokens and the bits of every reported log-probability.
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  std::optional<FinishReason> finish;
+  bool operator==(const Answer&) const = default;
+};
+using Answers = std::vector<Answer>;  // of one request, by choice
+
+void PrintTo(const Answer& answer, std::ostream* out) {
+  *out << answer.tokens.size() << " tokens:";
+  for (size_t i = 0; i < answer.tokens.size(); ++i) {
+    *out << ' ' << answer.tokens[i] << '(' << answer.logprobs[i] << ')';
+  }
+}
+
+std::vector<Request> make_requests(const Model& model) {
+  const int lengths[] = {1, 5, 16, 17, 33, 70, 40, 40};
+  Rng rng(11);
+  std::vector<Request> requests;
+  std::vector<int32_t> shared;
+  for (int i = 0; i < 48; ++i) {
+    shared.push_back(
+        static_cast<int32_t>(rng.next_below(static_cast<uint64_t>(model.spec.vocab_size))));
+  }
+  for (size_t i = 0; i < std::size(lengths); ++i) {
+    Request request;
+    // The last ones begin alike, so that prefixes can be shared.
+    for (int t = 0; t < lengths[i]; ++t) {
+      const auto random =
+          static_cast<int32_t>(rng.next_below(static_cast<uint64_t>(model.spec.vocab_size)));
+      request.prompt.push_back(i >= 5 && t < 36 ? shared[static_cast<size_t>(t)] : random);
+    }
+    request.max_tokens = 12 + static_cast<int>(i);
+    request.ignore_eos = true;
+    request.sampling.temperature = i % 2 == 0 ? 0 : 0.9;
+    request.sampling.top_k = i % 3 == 0 ? 0 : 20;
+    request.sampling.repetition_penalty = i == 3 ? 1.3 : 1;
+    request.sampling.seed = 100 + i;
+    request.sampling.logprobs = 3;
+    request.choices = i == 6 ? 3 : 1;
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+Answers collect(Generation& generation, int choices) {
+  Answers answers(static_cast<size_t>(choices));
+  while (!generation.done()) {
+    for (const TokenEvent& event : generation.wait_and_take()) {
+      Answer& answer = answers[static_cast<size_t>(event.choice)];
+      if (event.token >= 0) answer.tokens.push_back(event.token);
+      if (event.token >= 0) answer.logprobs.push_back(event.logprob);
+      for (const TokenLogprob& top : event.top) answer.logprobs.push_back(top.logprob);
+      if (event.finish) answer.finish = event.finish;
+    }
+  }
+  return answers;
+}
+
+EngineOptions small_engine() {
+  EngineOptions options;
+  options.threads = 1;
+  options.tokens_per_step_max = 512;
+  options.kv_tokens = 4096;
+  options.prefix_cache = false;
+  return options;
+}
+
+// All requests at once through one engine.
+std::vector<Answers> run_together(const std::shared_ptr<const Model>& model,
+                                  const EngineOptions& options,
+                                  const std::vector<Request>& requests,
+                                  EngineStats* stats = nullptr) {
+  const auto engine = Engine::create(model, options).value();
+  std::vector<std::shared_ptr<Generation>> generations;
+  for (const Request& request : requests) generations.push_back(engine->submit(request).value());
+  std::vector<Answers> answers;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    answers.push_back(collect(*generations[i], requests[i].choices));
+  }
+  engine->drain(10);
+  if (stats != nullptr) *stats = engine->stats();
+  return answers;
+}
+
+class Invariance : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
+    // The tiny checkpoints declare short contexts; rotations go further (learned positions do not).
+    model_ = load_model(path).value();
+    if (!model_->spec.learned_positions) model_ = load_model(path, {.tokenizer_path = "", .context_max = 160}).value();
+    for (Request& request : make_requests(*model_)) {
+      const auto length = static_cast<int>(request.prompt.size()) + request.max_tokens;
+      if (length <= model_->spec.context_length) requests_.push_back(std::move(request));
+    }
+    ASSERT_GE(requests_.size(), 5u);
+    for (const Request& request : requests_) {
+      alone_.push_back(run_together(model_, small_engine(), {request}).front());
+    }
+  }
+
+  std::shared_ptr<const Model> model_;
+  std::vector<Request> requests_;
+  std::vector<Answers> alone_;  // each in an engine of its own, one thread, whole prompts, no cache
+};
+
+TEST_P(Invariance, BatchedAndChunkedEqualsAlone) {
+  for (const int budget : {1, 7, 16, 50, 512}) {
+    for (const int threads : {1, 2, 3}) {
+      EngineOptions options = small_engine();
+      options.tokens_per_step_max = budget;
+      options.threads = threads;
+      EXPECT_EQ(run_together(model_, options, requests_), alone_)
+          << "budget " << budget << ", threads " << threads;
+    }
+  }
+}
+
+TEST_P(Invariance, PrefixHitsEqualMisses) {
+  EngineOptions options = small_engine();
+  options.prefix_cache = true;
+  options.tokens_per_step_max = 24;
+  std::vector<Request> twice = requests_;
+  twice.insert(twice.end(), requests_.begin(), requests_.end());
+  std::vector<Answers> expected = alone_;
+  expected.insert(expected.end(), alone_.begin(), alone_.end());
+  options.sequences_max = 2;  // so that later requests find what earlier ones left
+  EngineStats stats;
+  EXPECT_EQ(run_together(model_, options, twice, &stats), expected);
+  EXPECT_GT(stats.prefix_hit_tokens, 0);
+}
+
+TEST_P(Invariance, PreemptedEqualsUndisturbed) {
+  EngineOptions options = small_engine();
+  options.kv_tokens = 7 * 16;  // one long sequence and little more
+  options.tokens_per_step_max = 32;
+  EngineStats stats;
+  EXPECT_EQ(run_together(model_, options, requests_, &stats), alone_);
+  EXPECT_GT(stats.preemptions, 0);
+  EXPECT_EQ(stats.kv_blocks_used, 0);
+}
+
+TEST_P(Invariance, EveryInstructionSetGivesTheSame) {
+  for (const KernelTable* kernels : usable_kernels()) {
+    ASSERT_EQ(setenv("BRISK_ISA", kernels->name, 1), 0);
+    EXPECT_EQ(run_together(model_, small_engine(), requests_), alone_) << kernels->name;
+    ASSERT_EQ(unsetenv("BRISK_ISA"), 0);
+  }
+}
+
+TEST_P(Invariance, SixteenBitCachesKeepTheContractToo) {
+  for (const KvDType dtype : {KvDType::kF16, KvDType::kBF16}) {
+    EngineOptions options = small_engine();
+    options.kv_dtype = dtype;
+    std::vector<Answers> alone;
+    for (const Request& request : requests_) {
+      alone.push_back(run_together(model_, options, {request}).front());
+    }
+    options.tokens_per_step_max = 11;
+    options.threads = 2;
+    options.prefix_cache = true;
+    EXPECT_EQ(run_together(model_, options, requests_), alone);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Invariance, testing::ValuesIn(kCheckpoints), [](const auto& row) {
+  const std::string name = row.param;
+  std::string plain;
+  for (const char c : name) {
+    plain += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  }
+  return plain;
+});
+
+}  // namespace
+}  // namespace brisk
