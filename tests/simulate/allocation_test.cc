@@ -1,11 +1,14 @@
-// Counts what the scheduler allocates while sequences only decode: nothing.
+// Counts what a step allocates while sequences only decode: nothing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <vector>
 
+#include "base/rng.h"
+#include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
 
 namespace {
@@ -17,6 +20,10 @@ void* operator new(size_t size) {
   void* memory = std::malloc(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size);
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
@@ -45,6 +52,31 @@ TEST(Scheduler, AllocatesNothingInASteadyStep) {
   run_steps(200);
   EXPECT_EQ(allocations - before, 0);
   EXPECT_EQ(scheduler.stats().running, 32);
+}
+
+TEST(Sampler, AllocatesNothingOnceItHasSeenTheVocabulary) {
+  Rng rng(4);
+  std::vector<float> logits(5000);
+  for (float& logit : logits) logit = static_cast<float>(rng.next_gaussian());
+  SamplingHistory history;
+  for (int32_t i = 0; i < 100; ++i) history.add_output(i);
+  const SamplingParams params = {.top_k = 2000,
+                                 .top_p = 0.9,
+                                 .min_p = 0.01,
+                                 .frequency_penalty = 0.1,
+                                 .logit_bias = {{7, 1.0f}},
+                                 .logprobs = 5};
+  SamplerScratch scratch;
+  const auto draw = [&](int64_t position) {
+    return sample({.logits = logits, .params = &params, .history = &history, .position = position},
+                  &scratch)
+        ->token;
+  };
+  int32_t largest = draw(0);
+  const int64_t before = allocations;
+  for (int64_t i = 1; i < 50; ++i) largest = std::max(largest, draw(i));
+  EXPECT_EQ(allocations - before, 0);
+  EXPECT_GT(largest, 0);
 }
 
 }  // namespace

@@ -226,7 +226,12 @@ bool Simulation::check_moves(const StepPlan& plan) {
     ++outcome_.preemptions;
   }
   for (const Admission& admission : plan.admitted) {
-    const SequenceId id = admission.sequence;
+    SequenceId id = admission.sequence;
+    if (life(id).cancelled) return fail("a cancelled sequence was named");
+    if (life(id).place == Place::kPending) {
+      id = {life(id).leader};
+      if (!life(id).cancelled) return fail("a group was not named by its first choice");
+    }
     if (waiting_.empty() || *waiting_.begin() != seniority(id)) return fail("somebody overtook");
     Life& admitted = life(id);
     if (admission.resumed != admitted.was_admitted) return fail("`resumed` is wrong");

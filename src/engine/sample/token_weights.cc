@@ -112,6 +112,7 @@ TokenWeights::TokenWeights(std::span<const float> logits, const LogitRange& rang
       scratch_(*scratch) {
   BRISK_CHECK(temperature > 0);
   scratch_.weights.resize(logits.size());
+  scratch_.candidates.reserve(logits.size());
   weights_ = scratch_.weights;
   // Both ends keep the product of a scale with 0 and with infinity what it should be.
   const double scale = std::clamp(1 / temperature, 1e-30, 1e30);

@@ -97,9 +97,9 @@ Scheduler::Sequence* Scheduler::admit_next() {
   insert_senior_first(&running_, sequence);
   cache_.adopt(hits_, &sequence->table);
   sequence->computed = static_cast<int32_t>(hits_.size()) * options_.block_tokens;
-  plan_.admitted.push_back({.sequence = sequence->id,
-                            .cached_tokens = sequence->computed,
-                            .resumed = sequence->was_admitted});
+  const SequenceId named = sequence->cancelled ? sequence->choices.front()->id : sequence->id;
+  plan_.admitted.push_back(
+      {.sequence = named, .cached_tokens = sequence->computed, .resumed = sequence->was_admitted});
   if (!sequence->was_admitted) {
     totals_.prefix_query_tokens += sequence->total();
     totals_.prefix_hit_tokens += sequence->computed;

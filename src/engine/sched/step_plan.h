@@ -37,7 +37,8 @@ struct Sample {
   int32_t position = 0;    // of the token to draw, for the random generator
 };
 
-// A sequence that was waiting and runs from this step on.
+// A sequence that was waiting and runs from this step on. Choices that have yet to fork are
+// admitted together, under the first of them that is not cancelled.
 struct Admission {
   SequenceId sequence;
   int32_t cached_tokens = 0;  // found in the prefix cache

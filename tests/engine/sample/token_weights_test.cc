@@ -42,5 +42,19 @@ TEST(RangeOf, IgnoresImpossibleTokensForTheLowest) {
   EXPECT_FALSE(range_of(logits).is_broken);
 }
 
+// Equal weights sum without rounding, so the token is known for every u.
+TEST(TokenWeights, DrawsExactlyWhereTheRunningSumPasses) {
+  constexpr size_t kVocab = 10'007;
+  const std::vector<float> logits(kVocab, 1.5f);
+  WeightScratch scratch;
+  const TokenWeights weights(logits, range_of(logits), 1, &scratch);
+  for (size_t i = 0; i < kVocab; ++i) {
+    const double u = (static_cast<double>(i) + 0.5) / kVocab;
+    ASSERT_EQ(weights.draw(u), static_cast<int32_t>(i));
+  }
+  EXPECT_EQ(weights.draw(0), 0);
+  EXPECT_EQ(weights.draw(1 - 0x1p-53), static_cast<int32_t>(kVocab - 1));
+}
+
 }  // namespace
 }  // namespace brisk
