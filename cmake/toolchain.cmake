@@ -18,6 +18,9 @@ target_compile_options(brisk_warnings INTERFACE -Wall -Wextra -Wshadow -Wconvers
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # gcc 12 reports these falsely in inlined library code (PR 105329, 105545).
   target_compile_options(brisk_warnings INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+else()
+  # clang blames us for what libstdc++ 12 uses inside std::stable_sort.
+  target_compile_options(brisk_warnings INTERFACE -Wno-deprecated-declarations)
 endif()
 
 if(BRISK_SANITIZE)

@@ -9,6 +9,7 @@
 #include "model/template/operators.h"
 #include "model/template/python_text.h"
 #include "model/template/text_methods.h"
+#include "model/template/text_split.h"
 #include "model/template/unicode.h"
 
 namespace brisk::jinja {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "model/template/runtime.h"
 #include "model/template/value.h"
@@ -18,8 +17,5 @@ std::span<const Native> text_methods();
 // `text` with its first `count` occurrences of `old` replaced; all of them when count is negative.
 absl::StatusOr<Value> replaced(Runtime& runtime, std::string_view text, std::string_view old,
                                std::string_view replacement, int64_t count);
-
-// Its lines, without their ends.
-absl::StatusOr<std::vector<std::string_view>> lines_of(Runtime& runtime, std::string_view text);
 
 }  // namespace brisk::jinja
