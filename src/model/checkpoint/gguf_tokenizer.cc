@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "model/checkpoint/gguf_model.h"
 #include "model/tokenizer/byte_alphabet.h"
+#include "model/tokenizer/pre_tokenizer.h"
 
 namespace brisk {
 namespace {
@@ -155,10 +156,9 @@ void set_defaults(TokenizerData& data) {
       rules.pad = id_if_there(0);
       break;
     case TokenizerKind::kByteLevelBpe:
-      // Families whose whole words win over their merges, and that begin with a BOS.
-      for (const std::string_view family :
-           {"llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "tekken"}) {
-        if (data.pre_tokenizer == family) rules.ignore_merges = rules.add_bos = true;
+      if (const auto* family = find_pre_tokenizer_family(data.pre_tokenizer); family != nullptr) {
+        rules.ignore_merges = family->ignore_merges;
+        rules.add_bos = family->add_bos;
       }
       break;
   }

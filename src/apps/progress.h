@@ -1,0 +1,26 @@
+// One line on stderr that says how far long work is; silent when stderr is not a terminal.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace brisk {
+
+// One thread at a time.
+class Progress {
+ public:
+  explicit Progress(std::string what);
+  ~Progress();  // clears the line
+
+  // Shows the share of bytes done, at most ten times a second.
+  void show(uint64_t done, uint64_t total);
+
+ private:
+  const std::string what_;
+  const bool visible_;
+  const std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point shown_;
+};
+
+}  // namespace brisk
