@@ -21,6 +21,7 @@ const std::vector<Command>& commands() {
        add_bench},
       {"eval", "how well a model predicts a text", add_eval},
       {"tokenize", "text to tokens and back", add_tokenize},
+      {"inspect", "what is in a checkpoint", add_inspect},
       {"synth", "write random weights in the shape of a real model", add_synth},
   };
   return kCommands;

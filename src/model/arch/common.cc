@@ -156,6 +156,9 @@ absl::StatusOr<RopeSpec> rope_spec(const Checkpoint& checkpoint, const ModelSpec
   std::vector<float> divisors;
   RopeSpec rope;
   rope.rotary_dim = static_cast<int>(rotary_dim);
+  if (scaling.kind == RopeScaling::Kind::kYarn) {
+    return unsupported("rope scaling \"yarn\"; use the model without its long-context extension");
+  }
   if (scaling.kind == RopeScaling::Kind::kLongRope) {
     BRISK_ASSIGN_OR_RETURN(divisors, longrope_factors(checkpoint, spec, scaling, half));
     rope.magnitude = longrope_magnitude(checkpoint.config, scaling);

@@ -1,0 +1,304 @@
+// brisk inspect: what is in a checkpoint, without loading it.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/table.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "base/units.h"
+#include "compute/quant/format.h"
+#include "model/arch/architecture.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/tensor_table.h"
+
+namespace brisk {
+namespace {
+
+struct Options {
+  std::string path;
+  std::string tokenizer;
+  bool json = false;
+  bool tensors = false;
+};
+
+uint64_t bytes_of_tensor(const Tensor& tensor) {
+  return tensor.data.size() + tensor.scales.size_bytes();
+}
+
+// What the tensors of one format take together.
+struct FormatShare {
+  int64_t tensors = 0;
+  int64_t values = 0;
+  uint64_t bytes = 0;
+};
+
+struct Summary {
+  std::map<std::string_view, FormatShare> formats;
+  FormatShare total;
+  uint64_t file_bytes = 0;
+  std::string refusal;  // why brisk cannot run it; empty when it can
+};
+
+Summary summarise(const Checkpoint& checkpoint) {
+  Summary summary;
+  for (const NamedTensor& named : checkpoint.tensors) {
+    for (FormatShare* share :
+         {&summary.formats[format_of(named.tensor.dtype).name], &summary.total}) {
+      ++share->tensors;
+      share->values += named.tensor.values();
+      share->bytes += bytes_of_tensor(named.tensor);
+    }
+  }
+  for (const MappedFile& file : checkpoint.files) summary.file_bytes += file.bytes().size();
+  const auto architecture = find_architecture(checkpoint.config);
+  if (!architecture.ok()) {
+    summary.refusal = message_of(architecture.status());
+  } else if (checkpoint.tensors.empty()) {
+    summary.refusal = "it has no tensors";
+  } else if (const auto spec = (*architecture)->spec(checkpoint, 0); !spec.ok()) {
+    summary.refusal = message_of(spec.status());
+  }
+  return summary;
+}
+
+std::string_view layout_name(Layout layout) {
+  switch (layout) {
+    case Layout::kGguf:
+      return "GGUF";
+    case Layout::kHuggingFace:
+      return "Hugging Face";
+    case Layout::kLlama2c:
+      return "llama2.c";
+  }
+  return "";
+}
+
+std::string_view kind_name(TokenizerKind kind) {
+  switch (kind) {
+    case TokenizerKind::kNone:
+      return "none";
+    case TokenizerKind::kSentencePieceBpe:
+      return "SentencePiece BPE";
+    case TokenizerKind::kSentencePieceUnigram:
+      return "SentencePiece unigram";
+    case TokenizerKind::kByteLevelBpe:
+      return "byte-level BPE";
+  }
+  return "";
+}
+
+std::string_view scaling_name(RopeScaling::Kind kind) {
+  switch (kind) {
+    case RopeScaling::Kind::kNone:
+      return "";
+    case RopeScaling::Kind::kLinear:
+      return "linear";
+    case RopeScaling::Kind::kLlama3:
+      return "llama3";
+    case RopeScaling::Kind::kLongRope:
+      return "longrope";
+    case RopeScaling::Kind::kYarn:
+      return "yarn";
+  }
+  return "";
+}
+
+std::string rope_text(const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config;
+  if (config.rope_theta == 0) return "";
+  std::string text = fmt::format("theta {:g}", config.rope_theta);
+  if (config.rope_theta_local > 0) text += fmt::format(" (local {:g})", config.rope_theta_local);
+  if (config.rope_scaling.kind != RopeScaling::Kind::kNone) {
+    text += fmt::format(", {} scaling by {:g}", scaling_name(config.rope_scaling.kind),
+                        config.rope_scaling.factor);
+  } else if (checkpoint.find("rope_freqs.weight") != nullptr) {
+    text += ", llama3 scaling (rope_freqs)";
+  }
+  return text;
+}
+
+std::string tokenizer_text(const TokenizerData& tokenizer) {
+  if (tokenizer.kind == TokenizerKind::kNone) return "none";
+  std::string text =
+      fmt::format("{}, {} tokens", kind_name(tokenizer.kind), tokenizer.tokens.size());
+  if (!tokenizer.pre_tokenizer.empty()) text += fmt::format(", cut as {}", tokenizer.pre_tokenizer);
+  const auto named = [&](std::string_view what, int32_t id) {
+    if (id < 0 || static_cast<size_t>(id) >= tokenizer.tokens.size()) return;
+    text += fmt::format(", {} {} \"{}\"", what, id, tokenizer.tokens[static_cast<size_t>(id)]);
+  };
+  named("bos", tokenizer.rules.bos);
+  named("eos", tokenizer.rules.eos);
+  return text;
+}
+
+// Name and value of everything worth a line; empty values are left out.
+std::vector<std::pair<std::string, std::string>> facts(const Options& options,
+                                                       const Checkpoint& checkpoint,
+                                                       const Summary& summary) {
+  const ModelConfig& config = checkpoint.config;
+  const auto count = [](int64_t value) { return value > 0 ? fmt::format("{}", value) : ""; };
+  std::string experts;
+  if (config.experts > 0) {
+    experts = fmt::format("{}, {} a token, width {}", config.experts, config.experts_per_token,
+                          config.expert_ffn_size);
+    if (config.shared_expert_ffn_size > 0) {
+      experts += fmt::format(", one shared of width {}", config.shared_expert_ffn_size);
+    }
+  }
+  std::string tied;
+  if (!checkpoint.tensors.empty() && config.tied_embeddings.has_value()) {
+    tied = *config.tied_embeddings ? "yes" : "no";
+  }
+  std::vector<std::pair<std::string, std::string>> all = {
+      {"file", options.path},
+      {"layout", std::string(layout_name(config.layout))},
+      {"architecture", config.architecture},
+      {"name", config.name},
+      {"size", fmt::format("{} in {} file{}", human_bytes(summary.file_bytes),
+                           checkpoint.files.size(), checkpoint.files.size() == 1 ? "" : "s")},
+      {"parameters", human_count(static_cast<double>(summary.total.values))},
+      {"layers", count(config.layers)},
+      {"hidden size", count(config.hidden_size)},
+      {"heads", config.heads > 0 ? fmt::format("{}, {} for keys and values, of size {}",
+                                               config.heads, config.kv_heads, config.head_dim)
+                                 : ""},
+      {"feed-forward", count(config.ffn_size)},
+      {"experts", experts},
+      {"vocabulary", count(config.vocab_size)},
+      {"context", count(config.context_length)},
+      {"sliding window", count(config.sliding_window)},
+      {"rope", rope_text(checkpoint)},
+      {"tied head", tied},
+      {"tokenizer", tokenizer_text(checkpoint.tokenizer)},
+      {"chat template", checkpoint.chat_template.empty()
+                            ? "none"
+                            : fmt::format("{} characters", checkpoint.chat_template.size())},
+      {"brisk runs it", summary.refusal.empty() ? "yes" : "no: " + summary.refusal},
+  };
+  std::erase_if(all, [](const auto& fact) { return fact.second.empty(); });
+  return all;
+}
+
+std::string formats_table(const Summary& summary) {
+  std::vector<std::vector<std::string>> rows = {
+      {"format", "tensors", "values", "bytes", "share", "bits/value"}};
+  const auto add = [&](std::string_view name, const FormatShare& share) {
+    const double bytes = static_cast<double>(share.bytes);
+    const double total = static_cast<double>(std::max<uint64_t>(summary.total.bytes, 1));
+    const double values = static_cast<double>(std::max<int64_t>(share.values, 1));
+    rows.push_back({std::string(name), fmt::format("{}", share.tensors),
+                    human_count(static_cast<double>(share.values)), human_bytes(share.bytes),
+                    fmt::format("{:.1f} %", 100 * bytes / total),
+                    fmt::format("{:.2f}", 8 * bytes / values)});
+  };
+  for (const auto& [name, share] : summary.formats) add(name, share);
+  if (summary.formats.size() > 1) add("all", summary.total);
+  using enum Align;
+  return table(rows, {kLeft, kRight, kRight, kRight, kRight, kRight});
+}
+
+std::string tensors_table(const Checkpoint& checkpoint) {
+  std::vector<std::vector<std::string>> rows = {{"tensor", "shape", "format", "bytes"}};
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    rows.push_back({name, shape_text(tensor.shape), std::string(format_of(tensor.dtype).name),
+                    fmt::format("{}", bytes_of_tensor(tensor))});
+  }
+  return table(rows, {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
+}
+
+void print_text(const Options& options, const Checkpoint& checkpoint, const Summary& summary) {
+  for (const auto& [name, value] : facts(options, checkpoint, summary)) {
+    fmt::print("{:<14} {}\n", name, value);
+  }
+  if (!checkpoint.tensors.empty()) fmt::print("\n{}", formats_table(summary));
+  if (options.tensors) fmt::print("\n{}", tensors_table(checkpoint));
+}
+
+Json tensors_json(const Checkpoint& checkpoint) {
+  Json list = Json::array();
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    list.push_back({{"name", name},
+                    {"shape", tensor.shape},
+                    {"format", format_of(tensor.dtype).name},
+                    {"bytes", bytes_of_tensor(tensor)}});
+  }
+  return list;
+}
+
+void print_json(const Options& options, const Checkpoint& checkpoint, const Summary& summary) {
+  const ModelConfig& config = checkpoint.config;
+  const TokenizerData& tokenizer = checkpoint.tokenizer;
+  Json formats_json = Json::object();
+  for (const auto& [name, share] : summary.formats) {
+    formats_json[std::string(name)] = {
+        {"tensors", share.tensors}, {"values", share.values}, {"bytes", share.bytes}};
+  }
+  Json json = {
+      {"path", options.path},
+      {"layout", layout_name(config.layout)},
+      {"architecture", config.architecture},
+      {"name", config.name},
+      {"files", checkpoint.files.size()},
+      {"file_bytes", summary.file_bytes},
+      {"parameters", summary.total.values},
+      {"layers", config.layers},
+      {"hidden_size", config.hidden_size},
+      {"heads", config.heads},
+      {"kv_heads", config.kv_heads},
+      {"head_dim", config.head_dim},
+      {"ffn_size", config.ffn_size},
+      {"vocab_size", config.vocab_size},
+      {"context_length", config.context_length},
+      {"sliding_window", config.sliding_window},
+      {"rope_theta", config.rope_theta},
+      {"rope_scaling", scaling_name(config.rope_scaling.kind)},
+      {"experts", config.experts},
+      {"experts_per_token", config.experts_per_token},
+      {"formats", std::move(formats_json)},
+      {"tokenizer",
+       {{"kind", kind_name(tokenizer.kind)},
+        {"tokens", tokenizer.tokens.size()},
+        {"pre_tokenizer", tokenizer.pre_tokenizer},
+        {"bos", tokenizer.rules.bos},
+        {"eos", tokenizer.rules.eos},
+        {"end_of_generation", tokenizer.rules.end_of_generation}}},
+      {"chat_template", checkpoint.chat_template},
+      {"supported", summary.refusal.empty()},
+      {"metadata", checkpoint.metadata},
+  };
+  if (!summary.refusal.empty()) json["refusal"] = summary.refusal;
+  if (options.tensors) json["tensors"] = tensors_json(checkpoint);
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+absl::Status inspect(const Options& options) {
+  BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint,
+                         open_checkpoint(options.path, {.tokenizer_path = options.tokenizer}));
+  const Summary summary = summarise(*checkpoint);
+  if (options.json) {
+    print_json(options, *checkpoint, summary);
+  } else {
+    print_text(options, *checkpoint, summary);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandAction add_inspect(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("path", options->path,
+                 "A .gguf, .safetensors or llama2.c .bin file, or a Hugging Face directory")
+      ->required();
+  app.add_flag("--json", options->json, "Everything, with the file's own metadata, as JSON");
+  app.add_flag("--tensors", options->tensors, "Every tensor");
+  app.add_option("--tokenizer", options->tokenizer, "A tokenizer file for models without one");
+  return [options] { return inspect(*options); };
+}
+
+}  // namespace brisk
