@@ -3,6 +3,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -104,7 +105,9 @@ class EngineImpl final : public Engine {
                     .context_max = static_cast<int32_t>(sizes.context),
                     .blocks = static_cast<int32_t>(sizes.blocks),
                     .block_tokens = kKvBlockTokens,
-                    .prefix_cache = options.prefix_cache}),
+                    .prefix_cache = options.prefix_cache,
+                    // Nobody shall aim prompts at one bucket; results do not depend on it.
+                    .hash_seed = std::random_device{}()}),
         context_max_(scheduler_.context_max()),
         thread_([this] { loop(); }) {}
 
@@ -126,6 +129,7 @@ class EngineImpl final : public Engine {
     std::shared_ptr<GenerationState> generation;
     int index = 0;
     int produced = 0;
+    std::vector<int32_t> banned;  // end tokens, until min_tokens are produced
     SamplingHistory history;
   };
   // What was drawn for one sample of a plan, until its event goes out.
@@ -140,7 +144,7 @@ class EngineImpl final : public Engine {
   void end_choice(SequenceId id, FinishReason reason);
   void step();
   void note_admissions(const StepPlan& plan);
-  int32_t draw(const Sample& sample, std::span<float> logits, Drawn* drawn);
+  int32_t draw(const Sample& sample, std::span<const float> logits, Drawn* drawn);
   void deliver(std::span<const SequenceEvent> events);
   std::vector<int32_t> end_tokens(const Request& request) const;
   void publish_stats();
@@ -160,7 +164,6 @@ class EngineImpl final : public Engine {
   absl::flat_hash_map<SequenceId, Choice> choices_;
   absl::flat_hash_map<const GenerationState*, SequenceId> first_sequence_;
   SamplerScratch scratch_;
-  std::vector<float> row_copy_;
   std::vector<int32_t> drawn_tokens_;  // parallel to the open plan's samples
   std::vector<Drawn> drawn_;
   int64_t prompt_tokens_ = 0;
@@ -246,6 +249,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
     Choice& choice = choices_[SequenceId{first->value + i}];
     choice.generation = generation;
     choice.index = i;
+    if (request.min_tokens > 0) choice.banned = end_tokens(request);
     if (keeps_history) choice.history.add_prompt(request.prompt);
   }
 }
@@ -316,13 +320,7 @@ void EngineImpl::step() {
   drawn_.resize(plan.samples.size());
   const auto vocab = static_cast<size_t>(logits.cols);
   for (size_t i = 0; i < plan.samples.size(); ++i) {
-    std::span<float> row(logits.row(plan.samples[i].logits_row), vocab);
-    // Drawing overwrites the logits; choices that begin at one row each need their own.
-    if (i + 1 < plan.samples.size() &&
-        plan.samples[i + 1].logits_row == plan.samples[i].logits_row) {
-      row_copy_.assign(row.begin(), row.end());
-      row = row_copy_;
-    }
+    const std::span<const float> row(logits.row(plan.samples[i].logits_row), vocab);
     drawn_tokens_.push_back(draw(plan.samples[i], row, &drawn_[i]));
   }
   deliver(scheduler_.commit(drawn_tokens_));
@@ -338,18 +336,17 @@ void EngineImpl::note_admissions(const StepPlan& plan) {
   }
 }
 
-int32_t EngineImpl::draw(const Sample& sample, std::span<float> logits, Drawn* drawn) {
+int32_t EngineImpl::draw(const Sample& sample, std::span<const float> logits, Drawn* drawn) {
   const auto it = choices_.find(sample.sequence);
   BRISK_CHECK(it != choices_.end());
   Choice& choice = it->second;
   const Request& request = choice.generation->request();
-  std::vector<int32_t> banned;
-  if (choice.produced < request.min_tokens) banned = end_tokens(request);
+  if (choice.produced == request.min_tokens) choice.banned.clear();
   const auto result = brisk::sample(
       {.logits = logits,
        .params = &request.sampling,
        .history = &choice.history,
-       .banned = banned,
+       .banned = choice.banned,
        .key = {.seed = request.sampling.seed, .stream = static_cast<uint64_t>(choice.index)},
        .position = sample.position},
       &scratch_);
