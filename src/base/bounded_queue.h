@@ -40,7 +40,8 @@ class BoundedQueue {
   // Everything there is, oldest first, without waiting.
   std::vector<T> drain() {
     absl::MutexLock lock(&mutex_);
-    std::vector<T> all(std::make_move_iterator(items_.begin()), std::make_move_iterator(items_.end()));
+    std::vector<T> all(std::make_move_iterator(items_.begin()),
+                       std::make_move_iterator(items_.end()));
     items_.clear();
     return all;
   }

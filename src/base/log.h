@@ -1,4 +1,5 @@
-// The program's log: human-readable lines on stderr. Prompts, completions and keys are never logged.
+// The program's log: human-readable lines on stderr. Prompts, completions and keys are never
+// logged.
 #pragma once
 
 #include <spdlog/spdlog.h>

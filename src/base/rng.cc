@@ -13,9 +13,9 @@ std::array<uint32_t, 4> philox(RngKey key, uint64_t counter) {
   constexpr uint32_t kWeylA = 0x9E3779B9, kWeylB = 0xBB67AE85;
   uint32_t key_a = static_cast<uint32_t>(key.seed);
   uint32_t key_b = static_cast<uint32_t>(key.seed >> 32);
-  std::array<uint32_t, 4> x = {
-      static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
-      static_cast<uint32_t>(key.stream), static_cast<uint32_t>(key.stream >> 32)};
+  std::array<uint32_t, 4> x = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
+                               static_cast<uint32_t>(key.stream),
+                               static_cast<uint32_t>(key.stream >> 32)};
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = kMultiplierA * x[0];
     const uint64_t b = kMultiplierB * x[2];

@@ -55,8 +55,8 @@ inline absl::Status annotate(const absl::Status& status, std::string_view contex
 
 }  // namespace brisk
 
-#define BRISK_RETURN_IF_ERROR(expression)                    \
-  do {                                                       \
+#define BRISK_RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                        \
     if (absl::Status brisk_status_ = (expression); !brisk_status_.ok()) return brisk_status_; \
   } while (false)
 

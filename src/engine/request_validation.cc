@@ -17,7 +17,8 @@ absl::Status validate(const SamplingParams& params, int vocab_size) {
     return invalid_input("temperature is {}; it must be 0 or more", params.temperature);
   }
   if (params.top_k < -1) {
-    return invalid_input("top_k is {}; it must be 1 or more, or 0 or -1 for all tokens", params.top_k);
+    return invalid_input("top_k is {}; it must be 1 or more, or 0 or -1 for all tokens",
+                         params.top_k);
   }
   if (!(params.top_p > 0 && params.top_p <= 1)) {
     return invalid_input("top_p is {}; it must be above 0 and at most 1", params.top_p);

@@ -113,7 +113,8 @@ class Invariance : public testing::TestWithParam<const char*> {
     const std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
     // The tiny checkpoints declare short contexts; rotations go further (learned positions do not).
     model_ = load_model(path).value();
-    if (!model_->spec.learned_positions) model_ = load_model(path, {.tokenizer_path = "", .context_max = 160}).value();
+    if (!model_->spec.learned_positions)
+      model_ = load_model(path, {.tokenizer_path = "", .context_max = 160}).value();
     for (Request& request : make_requests(*model_)) {
       const auto length = static_cast<int>(request.prompt.size()) + request.max_tokens;
       if (length <= model_->spec.context_length) requests_.push_back(std::move(request));

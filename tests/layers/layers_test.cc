@@ -1,6 +1,6 @@
 // The rooms of src/ and the arrows between them (ARCHITECTURE.md): a room includes only itself and
-// what it points at. engine/kv and engine/sched include only base: the server, the simulator and the
-// property tests run the same scheduler because of it.
+// what it points at. engine/kv and engine/sched include only base: the server, the simulator and
+// the property tests run the same scheduler because of it.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -28,8 +28,9 @@ const std::map<std::string, Rooms>& arrows() {
       {"serve", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
       {"compress", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
       {"plan", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
-      {"apps", {"base", "compute", "model", "engine", "engine/kv", "engine/sched", "serve",
-                "compress", "plan"}},
+      {"apps",
+       {"base", "compute", "model", "engine", "engine/kv", "engine/sched", "serve", "compress",
+        "plan"}},
   };
   return kArrows;
 }
