@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Runs every `brisk` command that the documentation shows, on a small model.
+
+  commands_test.py BRISK REPOSITORY MODEL
+
+MODEL, FILE, TEXT and output names in the documentation stand for real ones here. `brisk serve` is
+started, must come up healthy and must end cleanly when asked to.
+"""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+BRISK, REPOSITORY, MODEL = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+SECONDS_MAX = 120
+
+
+def commands(text):
+    """Inline `brisk ...` and lines of code blocks that begin with brisk."""
+    found = re.findall(r"`(brisk [a-z][^`\n]*)`", text)
+    for block in re.findall(r"```[a-z]*\n(.*?)```", text, flags=re.S):
+        found += [line for line in block.splitlines() if re.match(r"brisk [a-z]", line)]
+    return found
+
+
+def real(command, directory):
+    """The arguments with placeholders filled in; small sizes, so that it ends soon."""
+    text = directory / "text.txt"
+    text.write_text("Once upon a time there was a little dog.\n")
+    words = shlex.split(command, comments=True)[1:]
+    models = r"MODEL|model\.gguf|\./Qwen3-0\.6B"
+    filled = []
+    for word in words:
+        if re.fullmatch(models, word):
+            word = MODEL
+        elif word == "FILE":
+            word = str(text)
+        elif re.fullmatch(r"[A-Za-z-]+\.gguf", word):
+            word = str(directory / word)
+        elif word == "llama-3.2-1b":
+            word = "stories15m"
+        elif word.startswith("pp512"):
+            word = "pp16,tg8"
+        filled.append(word)
+    if filled[0] == "serve" and "--port" in filled:
+        filled[filled.index("--port") + 1] = "0"
+    elif filled[0] == "serve":
+        filled += ["--port", "0"]
+    return filled
+
+
+def serve(arguments):
+    server = subprocess.Popen([BRISK, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        address = re.search(r"http://\S+?:\d+", server.stdout.readline())
+        assert address, "the server did not print its address"
+        with urllib.request.urlopen(address.group() + "/health", timeout=10) as answer:
+            assert answer.status == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == 0, f"ended with {server.returncode}"
+    finally:
+        server.kill()
+
+
+def main():
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    failed = ran = 0
+    for page in pages:
+        for command in commands(page.read_text()):
+            with tempfile.TemporaryDirectory() as directory:
+                arguments = real(command, Path(directory))
+                ran += 1
+                try:
+                    if arguments[0] == "serve":
+                        serve(arguments)
+                    else:
+                        subprocess.run([BRISK, *arguments], check=True, timeout=SECONDS_MAX,
+                                       stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+                except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                    failed += 1
+                    print(f"{page.name}: {command}\n    as {shlex.join(arguments)}\n    {error}")
+    print(f"{ran} commands, {failed} failed")
+    assert ran >= 8, "the documentation's commands were not found"
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
