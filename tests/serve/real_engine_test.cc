@@ -1,0 +1,193 @@
+// The server over the real engine and a real, tiny model.
+#include <cmath>
+#include <filesystem>
+#include <thread>
+
+#include "serve/api/chat_renderer.h"
+#include "tests/serve/api_fixture.h"
+
+namespace brisk {
+namespace {
+
+using test::Answer;
+using test::Events;
+using test::RawClient;
+
+class RealEngineTest : public test::ApiTest {
+ protected:
+  void SetUp() override {
+    const std::string path = std::string(BRISK_DATA_DIR) + "/models/stories260K/stories260K.bin";
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not here";
+    auto model = load_model(path);
+    ASSERT_TRUE(model.ok()) << model.status();
+    EngineOptions options;
+    options.threads = 2;
+    options.sequences_max = 32;  // fewer than the clients below: some wait
+    options.kv_tokens = 4096;    // little enough that they press on each other
+    auto engine = Engine::create(*model, options);
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    real_ = std::move(*engine);
+    api::ServedModel served;
+    served.engine = real_.get();
+    served.tokenizer = real_->model().tokenizer.get();
+    served.names = {"stories"};
+    served.renderer = *api::make_chat_renderer(
+        real_->model(), "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}");
+    serve(std::move(served), {}, false);
+  }
+
+  void TearDown() override {
+    test::ApiTest::TearDown();
+    real_.reset();
+  }
+
+  // Waits until no sequence holds a block.
+  bool all_free() const {
+    for (int i = 0; i < 1000; ++i) {
+      const EngineStats stats = real_->stats();
+      if (stats.kv_blocks_used == 0 && stats.running == 0 && stats.waiting == 0) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
+  static std::string story(int i, bool streamed) {
+    return fmt::format(R"({{"prompt":"Once upon a time, number {} ","max_tokens":80,"seed":{},
+                           "temperature":{},"stop":["\n"],"n":{},"stream":{}}})",
+                       i, i, i % 4 == 0 ? 0 : 1, 1 + i % 2, streamed);
+  }
+
+  std::unique_ptr<Engine> real_;
+};
+
+TEST_F(RealEngineTest, TellsTheKnownStory) {
+  const char* expected =
+      ", there was a little girl named Lily. She loved to play outside in the park.";
+  const Answer whole = post("/v1/completions", R"({"prompt":"Once upon a time","temperature":0,
+      "max_tokens":200,"stop":"park.","include_stop_str_in_output":true})");
+  ASSERT_EQ(whole.status, 200) << whole.raw.body;
+  EXPECT_EQ(whole.json["choices"][0]["text"], expected);
+  const Events events = stream("/v1/completions", R"({"prompt":"Once upon a time","temperature":0,
+      "max_tokens":200,"stop":"park.","include_stop_str_in_output":true,"stream":true})");
+  EXPECT_EQ(events.text(), expected);
+  EXPECT_EQ(events.finish(), "stop");
+}
+
+TEST_F(RealEngineTest, ChatsThroughATemplateWithoutDoublingBos) {
+  const char* body = R"({"messages":[{"role":"user","content":"Once upon a time"}],
+      "temperature":0,"max_tokens":12})";
+  const Answer chat = post("/v1/chat/completions", body);
+  ASSERT_EQ(chat.status, 200) << chat.raw.body;
+  const Answer plain =
+      post("/v1/completions", R"({"prompt":"Once upon a time","temperature":0,"max_tokens":12})");
+  EXPECT_EQ(chat.json["choices"][0]["message"]["content"], plain.json["choices"][0]["text"]);
+  EXPECT_EQ(chat.json["usage"]["prompt_tokens"], plain.json["usage"]["prompt_tokens"]);
+}
+
+TEST_F(RealEngineTest, LogprobsAreThoseOfTheChosenTokens) {
+  const Answer answer = post("/v1/chat/completions", R"({"temperature":0,"max_tokens":12,
+      "messages":[{"role":"user","content":"The dog"}],"logprobs":true,"top_logprobs":5})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  const Json& content = answer.json["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(content.size(), 12u);
+  std::string text;
+  for (const Json& token : content) {
+    EXPECT_EQ(token["token"], token["top_logprobs"][0]["token"]) << "greedy takes the first";
+    EXPECT_EQ(token["logprob"], token["top_logprobs"][0]["logprob"]);
+    double mass = 0;
+    for (const Json& top : token["top_logprobs"]) mass += std::exp(top["logprob"].get<double>());
+    EXPECT_LE(mass, 1.0001);
+    text += token["token"].get<std::string>();
+  }
+  EXPECT_EQ(text, answer.json["choices"][0]["message"]["content"]);
+}
+
+TEST_F(RealEngineTest, ACachedPromptIsTold) {
+  const std::string body =
+      R"({"max_tokens":4,"temperature":0,"prompt":"Once upon a time, there was a
+      little girl named Lily. She loved to play outside in the park with her friends."})";
+  const Answer first = post("/v1/completions", body);
+  ASSERT_EQ(first.status, 200) << first.raw.body;
+  EXPECT_EQ(first.json["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+  const Answer second = post("/v1/completions", body);
+  EXPECT_GT(second.json["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+  EXPECT_EQ(second.json["choices"], first.json["choices"]);
+}
+
+TEST_F(RealEngineTest, ConcurrentStreamsEqualWhatEachReturnsAlone) {
+  std::vector<std::string> alone;
+  for (int i = 0; i < 64; ++i) {
+    const Answer answer = post("/v1/completions", story(i, false));
+    ASSERT_EQ(answer.status, 200) << answer.raw.body;
+    std::string text;
+    for (const Json& choice : answer.json["choices"])
+      text += choice["text"].get<std::string>() + "|";
+    alone.push_back(text);
+  }
+  std::vector<std::string> together(64);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 64; ++i) {
+    threads.emplace_back([&, i] {
+      const Events events = stream("/v1/completions", story(i, true));
+      if (!events.done) return;
+      for (int choice = 0; choice < 1 + i % 2; ++choice) {
+        together[static_cast<size_t>(i)] += events.text(choice) + "|";
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(together, alone);
+  EXPECT_TRUE(all_free());
+}
+
+TEST_F(RealEngineTest, KillingHalfTheClientsFreesTheirBlocksAndHarmsNobody) {
+  const Answer alone = post("/v1/completions", R"({"prompt":"The cat","seed":5,"max_tokens":300,
+      "ignore_eos":true})");
+  ASSERT_EQ(alone.status, 200) << alone.raw.body;
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 64; ++i) {
+    clients.push_back(client());
+    clients.back().post("/v1/completions", R"({"prompt":"The cat","seed":5,"max_tokens":300,
+        "ignore_eos":true,"stream":true})");
+  }
+  for (size_t i = 0; i < 16; ++i) EXPECT_TRUE(clients[i].read_until("\"text\"")) << i;
+  for (size_t i = 0; i < 64; i += 2) clients[i].reset();  // running and waiting ones
+  for (size_t i = 1; i < 64; i += 2) {
+    const bool ended = clients[i].read_until("data: [DONE]", 60);
+    EXPECT_TRUE(ended) << i;
+  }
+  EXPECT_TRUE(all_free());
+  EXPECT_THAT(get("/metrics").raw.body,
+              testing::HasSubstr("brisk:kv_cache_usage_perc{model_name=\"stories\"} 0\n"));
+}
+
+TEST_F(RealEngineTest, StoppingWhileStreamsRunEndsThem) {
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(client());
+    clients.back().post("/v1/completions", R"({"prompt":"The cat","max_tokens":480,
+        "ignore_eos":true,"stream":true})");
+  }
+  EXPECT_TRUE(clients[0].read_until("\"text\""));
+  server_->stop();
+  EXPECT_TRUE(all_free());
+}
+
+TEST_F(RealEngineTest, RefusesIdsThatTheVocabularyLacks) {
+  const Answer stop = post("/v1/completions", R"({"prompt":"a","stop_token_ids":[512]})");
+  EXPECT_EQ(stop.status, 400);
+  EXPECT_EQ(stop.json["error"]["param"], "stop_token_ids");
+  const Answer bias = post("/v1/completions", R"({"prompt":"a","logit_bias":{"512":1}})");
+  EXPECT_EQ(bias.json["error"]["param"], "logit_bias");
+}
+
+TEST(ChatRenderer, CutsBehindTheLastMessage) {
+  EXPECT_EQ(*api::cut_after_last_message("<u>hi</u><a>Well, </a>", "Well, "), "<u>hi</u><a>Well, ");
+  EXPECT_EQ(*api::cut_after_last_message("<u>hi</u><a>Well,</a>", " Well, "), "<u>hi</u><a>Well,");
+  EXPECT_EQ(*api::cut_after_last_message("well</u><a>well</a>", "well"), "well</u><a>well");
+  EXPECT_FALSE(api::cut_after_last_message("<a>WELL</a>", "well").ok());
+  EXPECT_FALSE(api::cut_after_last_message("<a></a>", " ").ok());
+}
+
+}  // namespace
+}  // namespace brisk
