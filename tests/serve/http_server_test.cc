@@ -335,6 +335,24 @@ TEST_F(HttpServerTest, LimitsHeadersAndBodies) {
   EXPECT_EQ(fits.read_response().body.size(), 1000u);
 }
 
+TEST_F(HttpServerTest, LimitsTheMemoryOfAllArrivingBodies) {
+  start({.body_bytes_max = 1000, .bodies_bytes_max = 1500});
+  RawClient slow = client();
+  slow.send(
+      "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n");
+  EXPECT_EQ(slow.read_response().status, 100);
+  RawClient chunked = client();
+  chunked.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+  EXPECT_EQ(chunked.read_response().status, 503) << "it could become as large as any";
+  RawClient small = client();
+  small.post("/echo", std::string(500, 'x'));
+  EXPECT_EQ(small.read_response().status, 200);
+  slow.send(std::string(1000, 'x'));
+  EXPECT_EQ(slow.read_response().status, 200);
+  small.post("/echo", std::string(1000, 'x'));
+  EXPECT_EQ(small.read_response().status, 200) << "the room is given back";
+}
+
 TEST_F(HttpServerTest, SlowHeadersAndBodiesAreTimedOut) {
   start({.header_seconds_max = 0.3, .body_seconds_max = 0.3});
   RawClient slow_head = client();

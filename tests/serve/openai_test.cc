@@ -590,10 +590,15 @@ TEST_F(OpenAiTest, TellsVersionAndHealth) {
 
 TEST_F(OpenAiTest, MetricsCountWhatHappened) {
   start();
-  post("/v1/completions", R"({"prompt":"ab$"})");
-  post("/v1/completions", R"({"prompt":"ab","max_tokens":5,"n":2})");
-  get("/nothing");
-  const std::string text = get("/metrics").raw.body;
+  RawClient one = client();  // one connection: each is counted before the next is read
+  one.post("/v1/completions", R"({"prompt":"ab$"})");
+  one.read_response();
+  one.post("/v1/completions", R"({"prompt":"ab","max_tokens":5,"n":2})");
+  one.read_response();
+  one.get("/nothing");
+  one.read_response();
+  one.get("/metrics");
+  const std::string text = one.read_response().body;
   EXPECT_THAT(text, HasSubstr("brisk:request_success_total{model_name=\"org/fake\","
                               "finished_reason=\"stop\"} 1"));
   EXPECT_THAT(text, HasSubstr("finished_reason=\"length\"} 2"));

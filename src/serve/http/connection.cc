@@ -151,6 +151,28 @@ class BusyMark {
   ConnectionPool& pool_;
 };
 
+// A body's share of the memory for all that are arriving. One of unknown length counts as the
+// largest.
+class BodyRoom {
+ public:
+  BodyRoom(ConnectionPool& pool, const boost::optional<uint64_t>& length)
+      : pool_(pool),
+        bytes_(length.value_or(pool.limits.body_bytes_max)),
+        reserved_(pool.reserve_body(bytes_)) {}
+  ~BodyRoom() {
+    if (reserved_) pool_.release_body(bytes_);
+  }
+  BodyRoom(const BodyRoom&) = delete;
+  BodyRoom& operator=(const BodyRoom&) = delete;
+
+  bool reserved() const { return reserved_; }
+
+ private:
+  ConnectionPool& pool_;
+  const uint64_t bytes_;
+  const bool reserved_;
+};
+
 // Everything runs on the strand of the socket, except where said otherwise.
 class BeastConnection final : public Connection,
                               public std::enable_shared_from_this<BeastConnection> {
@@ -184,7 +206,8 @@ class BeastConnection final : public Connection,
   asio::awaitable<bool> serve_one();
   asio::awaitable<int> answer(Parser& parser, Request& request, std::string_view& route,
                               bool& keep_alive);
-  asio::awaitable<bool> read_body(Parser& parser, Request& request, Response& refusal);
+  asio::awaitable<bool> read_body(Parser& parser, Request& request, const BodyRoom& room,
+                                  Response& refusal);
   asio::awaitable<Response> await_response(const Request& request,
                                            std::unique_ptr<PendingResponse> pending);
   asio::awaitable<bool> write_response(const Request& request, Response response, Framing framing,
@@ -299,10 +322,12 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
     found = pool_.router.find(request, response);
     if (found == nullptr && has_body) keep_alive = false;
   }
+  std::optional<BodyRoom> room;  // while the body is in memory
   if (found != nullptr) {
     route = found->path;
     if (has_body) {
-      const bool arrived = co_await read_body(parser, request, response);
+      room.emplace(pool_, parser.content_length());
+      const bool arrived = co_await read_body(parser, request, *room, response);
       if (!arrived) found = nullptr;
       if (!arrived) keep_alive = false;
     }
@@ -310,6 +335,8 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
   const DisarmAtEnd guard{make_wakeup()};
   if (found != nullptr) {
     Reply reply = call(found->handler, request, guard.wakeup, pool_.router);
+    std::string().swap(request.body);  // generating may take long
+    room.reset();
     if (auto* pending = std::get_if<std::unique_ptr<PendingResponse>>(&reply)) {
       response = co_await await_response(request, std::move(*pending));
     } else {
@@ -333,8 +360,13 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
 
 // False: `refusal` says why, unless the client has gone.
 asio::awaitable<bool> BeastConnection::read_body(Parser& parser, Request& request,
-                                                 Response& refusal) {
+                                                 const BodyRoom& room, Response& refusal) {
   error_code error;
+  if (!room.reserved()) {
+    refusal =
+        pool_.router.error(503, "too many bodies are arriving; try again later", request.path);
+    co_return false;
+  }
   if (!request.header("expect").empty()) {
     const bool written = co_await write("HTTP/1.1 100 Continue\r\n\r\n", "");
     if (!written) gone_ = true;

@@ -74,6 +74,18 @@ void ConnectionPool::add_busy(int change) {
   busy_ += change;
 }
 
+bool ConnectionPool::reserve_body(uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  if (bytes > limits.bodies_bytes_max - body_bytes_) return false;
+  body_bytes_ += bytes;
+  return true;
+}
+
+void ConnectionPool::release_body(uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  body_bytes_ -= bytes;
+}
+
 void ConnectionPool::remove(Connection* connection) {
   absl::MutexLock lock(&mutex_);
   connections_.erase(connection);

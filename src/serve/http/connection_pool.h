@@ -34,6 +34,9 @@ class ConnectionPool {
 
   // For connections: a request begins (1) or has ended (-1) being answered.
   void add_busy(int change);
+  // For connections: room for a body that is about to be read. False: there is none now.
+  bool reserve_body(uint64_t bytes);
+  void release_body(uint64_t bytes);
   // For connections, at their end.
   void remove(Connection* connection);
 
@@ -46,7 +49,8 @@ class ConnectionPool {
   std::atomic<bool> draining_ = false;
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<Connection*, std::weak_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
-  int busy_ ABSL_GUARDED_BY(mutex_) = 0;  // requests being answered
+  int busy_ ABSL_GUARDED_BY(mutex_) = 0;             // requests being answered
+  uint64_t body_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // reserved
 };
 
 }  // namespace brisk::http

@@ -14,9 +14,10 @@
 namespace brisk::http {
 
 struct Limits {
-  int connections_max = 4096;          // beyond: 503 and closed
-  uint32_t header_bytes_max = 32768;   // request line and headers; beyond: 431
-  uint64_t body_bytes_max = 16 << 20;  // beyond: 413
+  int connections_max = 4096;                     // beyond: 503 and closed
+  uint32_t header_bytes_max = 32768;              // request line and headers; beyond: 431
+  uint64_t body_bytes_max = 16 << 20;             // beyond: 413
+  uint64_t bodies_bytes_max = uint64_t{4} << 30;  // all that are arriving at once; beyond: 503
   double header_seconds_max =
       10;                        // from the first byte of a request to the end of its headers: 408
   double body_seconds_max = 60;  // from there to the end of its body: 408
