@@ -22,6 +22,7 @@ const std::vector<Command>& commands() {
       {"eval", "how well a model predicts a text", add_eval},
       {"tokenize", "text to tokens and back", add_tokenize},
       {"inspect", "what is in a checkpoint", add_inspect},
+      {"convert", "a checkpoint in another layout or format", add_convert},
       {"synth", "write random weights in the shape of a real model", add_synth},
   };
   return kCommands;

@@ -84,6 +84,7 @@ void put_model(const ModelConfig& config, GgufHeader& header) {
   keys.number(
       mean_and_deviation ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
       config.norm_eps);
+  keys.number("attention.scale", config.attention_scale);
   keys.size("attention.sliding_window", config.sliding_window);
   keys.number("attn_logit_softcapping", config.attention_softcap);
   keys.number("final_logit_softcapping", config.final_softcap);
@@ -155,24 +156,6 @@ std::pair<std::string, std::string> last_merge(
   return {parts.front(), parts.back()};
 }
 
-// tiktoken files rank tokens, GGUF ranks merges.
-std::vector<std::pair<std::string, std::string>> merges_of_ranks(const TokenizerData& data) {
-  std::unordered_map<std::string, size_t> rank_of;
-  for (size_t i = 0; i < data.tokens.size(); ++i) {
-    if (data.types[i] == TokenType::kNormal) rank_of.emplace(data.tokens[i], i);
-  }
-  std::vector<std::pair<std::string, std::string>> merges;
-  for (size_t i = 0; i < data.tokens.size(); ++i) {
-    constexpr size_t kMergedBytesMax = 1024;  // longer ones are not merged from text anyway
-    const std::string& token = data.tokens[i];
-    if (data.types[i] != TokenType::kNormal || token.size() < 2) continue;
-    if (token.size() > kMergedBytesMax) continue;
-    auto merge = last_merge(token, i, rank_of);
-    if (!merge.first.empty()) merges.push_back(std::move(merge));
-  }
-  return merges;
-}
-
 absl::Status put_byte_level(const TokenizerData& data, GgufHeader& header) {
   BRISK_ASSIGN_OR_RETURN(const std::string family, family_of(data));
   header.text("tokenizer.ggml.model", "gpt2");
@@ -184,7 +167,7 @@ absl::Status put_byte_level(const TokenizerData& data, GgufHeader& header) {
   }
   header.texts("tokenizer.ggml.tokens", texts);
   texts.clear();
-  for (const auto& [left, right] : data.merges.empty() ? merges_of_ranks(data) : data.merges) {
+  for (const auto& [left, right] : ranked_merges(data)) {
     texts.push_back(printable_of_bytes(left) + " " + printable_of_bytes(right));
   }
   header.texts("tokenizer.ggml.merges", texts);
@@ -213,7 +196,7 @@ void put_sentence_piece(const TokenizerData& data, GgufHeader& header) {
   header.text("tokenizer.ggml.pre", "default");
   header.texts("tokenizer.ggml.tokens", data.tokens);
   header.floats("tokenizer.ggml.scores", scores_of(data));
-  header.boolean("tokenizer.ggml.add_space_prefix", data.rules.add_dummy_prefix);
+  header.boolean("tokenizer.ggml.add_space_prefix", adds_dummy_prefix(data));
   header.boolean("tokenizer.ggml.remove_extra_whitespaces", data.rules.remove_extra_whitespaces);
   if (!data.charsmap.empty()) header.bytes("tokenizer.ggml.precompiled_charsmap", data.charsmap);
 }
@@ -247,6 +230,31 @@ absl::Status put_tokenizer(const TokenizerData& data, GgufHeader& header) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> ranked_merges(const TokenizerData& data) {
+  if (!data.merges.empty()) return data.merges;
+  std::unordered_map<std::string, size_t> rank_of;
+  for (size_t i = 0; i < data.tokens.size(); ++i) {
+    if (data.types[i] == TokenType::kNormal) rank_of.emplace(data.tokens[i], i);
+  }
+  std::vector<std::pair<std::string, std::string>> merges;
+  for (size_t i = 0; i < data.tokens.size(); ++i) {
+    constexpr size_t kMergedBytesMax = 1024;  // longer ones are not merged from text anyway
+    const std::string& token = data.tokens[i];
+    if (data.types[i] != TokenType::kNormal || token.size() < 2) continue;
+    if (token.size() > kMergedBytesMax) continue;
+    auto merge = last_merge(token, i, rank_of);
+    if (!merge.first.empty()) merges.push_back(std::move(merge));
+  }
+  return merges;
+}
+
+bool adds_dummy_prefix(const TokenizerData& data) {
+  return data.rules.add_dummy_prefix ||
+         std::any_of(data.normalizers.begin(), data.normalizers.end(), [](const auto& step) {
+           return step.kind == NormalizerStep::Kind::kPrepend && step.content == "\xE2\x96\x81";
+         });
+}
 
 absl::StatusOr<GgufHeader> gguf_header(const ModelConfig& config, const TokenizerData& tokenizer,
                                        std::string_view chat_template) {

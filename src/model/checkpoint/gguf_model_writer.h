@@ -3,7 +3,10 @@
 
 #include <absl/status/statusor.h>
 
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "model/checkpoint/config.h"
 #include "model/checkpoint/gguf_writer.h"
@@ -16,5 +19,11 @@ namespace brisk {
 // Errors: Unimplemented for tokenizers that GGUF has no name for.
 absl::StatusOr<GgufHeader> gguf_header(const ModelConfig& config, const TokenizerData& tokenizer,
                                        std::string_view chat_template);
+
+// Byte-level BPE merges, best first, also for tiktoken files, which rank tokens instead.
+std::vector<std::pair<std::string, std::string>> ranked_merges(const TokenizerData& data);
+
+// SentencePiece: whether a text gets a space in front, however the tokenizer's file says it.
+bool adds_dummy_prefix(const TokenizerData& data);
 
 }  // namespace brisk

@@ -1,8 +1,5 @@
 #include "model/synth/shapes.h"
 
-#include <cmath>
-#include <numbers>
-
 #include "base/status.h"
 
 namespace brisk {
@@ -158,28 +155,6 @@ std::vector<TensorPlan> tensors_of(const ModelConfig& config) {
     plan.top("output.weight", {config.vocab_size, config.hidden_size});
   }
   return std::move(plan).take();
-}
-
-// Llama 3.1's rule (Llama team 2024, and transformers' rope_type "llama3"): waves shorter than a
-// part of the original context stay, much longer ones are stretched, those between blend.
-std::vector<float> llama3_rope_factors(const ModelConfig& config) {
-  const RopeScaling& scaling = config.rope_scaling;
-  const auto original = static_cast<double>(scaling.original_context_length);
-  std::vector<float> factors;
-  for (int64_t i = 0; i < config.rotary_dim / 2; ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(config.rotary_dim);
-    const double wave_length = 2 * std::numbers::pi * std::pow(config.rope_theta, exponent);
-    double factor = 1;
-    if (wave_length > original / scaling.low_freq_factor) {
-      factor = scaling.factor;
-    } else if (wave_length >= original / scaling.high_freq_factor) {
-      const double smooth = (original / wave_length - scaling.low_freq_factor) /
-                            (scaling.high_freq_factor - scaling.low_freq_factor);
-      factor = 1 / ((1 - smooth) / scaling.factor + smooth);
-    }
-    factors.push_back(static_cast<float>(factor));
-  }
-  return factors;
 }
 
 }  // namespace brisk

@@ -29,8 +29,4 @@ absl::StatusOr<Shape> find_shape(std::string_view name);
 // The tensors of a shape, all as f32, under GGUF's names and in the order its files have them.
 std::vector<TensorPlan> tensors_of(const ModelConfig& config);
 
-// What stands in rope_freqs.weight: how much longer each pair of dimensions takes to turn.
-// REQUIRES: the scaling is llama3's.
-std::vector<float> llama3_rope_factors(const ModelConfig& config);
-
 }  // namespace brisk

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "compute/quant/format.h"
 #include "compute/sys/mapped_file.h"
+#include "model/convert/rope_factors.h"
 #include "model/model.h"
 #include "model/synth/vocabulary.h"
 

@@ -1,0 +1,76 @@
+#include "model/checkpoint/format_choice.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/status.h"
+#include "compute/quant/format.h"
+
+namespace brisk {
+namespace {
+
+constexpr std::string_view kMix = "q4_k_m";
+
+DType fitting(DType wanted, int64_t row) {
+  if (row % format_of(wanted).block_values == 0) return wanted;
+  const bool coarse = format_of(wanted).block_bytes * 8 < 5 * format_of(wanted).block_values;
+  const DType smaller = coarse ? DType::kQ5_0 : DType::kQ8_0;
+  return row % format_of(smaller).block_values == 0 ? smaller : DType::kF16;
+}
+
+// llama.cpp's Q4_K_M: q6_k for the head and for the first, the last and every third of the other
+// value and down projections; q4_k for the rest.
+DType q4_k_m(std::string_view name, int64_t layers, bool tied) {
+  if (name == "output.weight" || (tied && name == "token_embd.weight")) return DType::kQ6_K;
+  const bool sensitive = name.find("attn_v.") != std::string_view::npos ||
+                         name.find("ffn_down") != std::string_view::npos;
+  if (!sensitive || !name.starts_with("blk.")) return DType::kQ4_K;
+  int64_t layer = 0;
+  for (const char digit : name.substr(4)) {  // "blk.17.attn_v.weight"
+    if (digit < '0' || digit > '9') break;
+    layer = layer * 10 + (digit - '0');
+  }
+  const int64_t eighth = layers / 8;
+  const bool better = layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+  return better ? DType::kQ6_K : DType::kQ4_K;
+}
+
+}  // namespace
+
+std::string format_choices() {
+  std::string names;
+  for (const Format& format : formats()) {
+    if (format.encode != nullptr) names += fmt::format("{}, ", format.name);
+  }
+  return names + std::string(kMix);
+}
+
+absl::StatusOr<FormatChoice> FormatChoice::parse(std::string_view name) {
+  if (name == kMix) return FormatChoice(std::string(name), true, DType::kQ4_K);
+  const std::optional<DType> dtype = dtype_from_name(name);
+  if (!dtype.has_value() || format_of(*dtype).encode == nullptr) {
+    return invalid_input("the format \"{}\" cannot be written; these can: {}", name,
+                         format_choices());
+  }
+  return FormatChoice(std::string(format_of(*dtype).name), false, *dtype);
+}
+
+DType FormatChoice::of(const TensorPlan& tensor, int64_t layers, bool tied) const {
+  const bool router = tensor.name.find("ffn_gate_inp") != std::string::npos;
+  if (tensor.shape.size() < 2 || router) return DType::kF32;
+  const DType wanted = mix_ ? q4_k_m(tensor.name, layers, tied) : dtype_;
+  return fitting(wanted, tensor.shape.back());
+}
+
+uint32_t FormatChoice::file_type() const {
+  constexpr std::pair<std::string_view, uint32_t> kTypes[] = {
+      {"f32", 0},  {"f16", 1},   {"q4_0", 2}, {"q4_1", 3},  {"q8_0", 7},  {"q5_0", 8},
+      {"q5_1", 9}, {"q4_k", 14}, {kMix, 15},  {"q6_k", 18}, {"bf16", 32},
+  };
+  for (const auto& [known, number] : kTypes) {
+    if (known == name_) return number;
+  }
+  return 0;
+}
+
+}  // namespace brisk

@@ -1,0 +1,166 @@
+#include "model/convert/convert.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "compute/quant/format.h"
+#include "model/checkpoint/format_choice.h"
+#include "model/checkpoint/gguf.h"
+#include "model/checkpoint/gguf_model_writer.h"
+#include "model/checkpoint/hf_config_writer.h"
+#include "model/checkpoint/safetensors.h"
+#include "model/checkpoint/safetensors_writer.h"
+#include "model/checkpoint/tensor_encoder.h"
+#include "model/convert/hf_tokenizer.h"
+#include "model/convert/target.h"
+#include "model/convert/tensors.h"
+
+namespace brisk {
+namespace {
+
+bool can_hold(Layout layout, DType dtype) {
+  const bool float_or_block = format_of(dtype).decode != nullptr && dtype != DType::kF64;
+  if (!float_or_block) return false;
+  return layout == Layout::kHuggingFace ? safetensors_dtype(dtype).has_value()
+                                        : ggml_type(dtype).has_value();
+}
+
+// Vectors stay f32; matrices get what was asked for, or keep their format, or get one that loses
+// least: f32 for small integers with scales of their own, f16 for blocks.
+absl::Status choose_formats(const Conversion& conversion, const std::optional<FormatChoice>& choice,
+                            std::vector<ConvertedTensor>& tensors) {
+  const ModelConfig& config = conversion.config;
+  for (ConvertedTensor& tensor : tensors) {
+    DType& dtype = tensor.plan.dtype;
+    if (tensor.plan.shape.size() < 2 || tensor.sources.empty()) {
+      dtype = DType::kF32;
+    } else if (choice.has_value()) {
+      dtype = choice->of(tensor.plan, config.layers, config.tied_embeddings == true);
+    } else if (!can_hold(config.layout, dtype)) {
+      dtype = format_of(dtype).block_values == 32 || format_of(dtype).block_values == 256
+                  ? DType::kF16
+                  : DType::kF32;
+    }
+    const bool encodes = format_of(dtype).encode != nullptr;
+    if (!encodes && !tensor.is_copy()) {
+      return unsupported("{} in {} must be rewritten; choose another format with --dtype",
+                         tensor.plan.name, format_of(dtype).name);
+    }
+    if (!can_hold(config.layout, dtype)) {
+      return invalid_input("safetensors cannot hold {}; choose f32, f16 or bf16",
+                           format_of(dtype).name);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<TensorPlan> plans_of(const std::vector<ConvertedTensor>& tensors) {
+  std::vector<TensorPlan> plans;
+  for (const ConvertedTensor& tensor : tensors) plans.push_back(tensor.plan);
+  return plans;
+}
+
+absl::StatusOr<uint64_t> write_tensors(TensorFileWriter& writer,
+                                       std::vector<ConvertedTensor>& tensors,
+                                       const ConvertOptions& options) {
+  uint64_t total = writer.bytes_written();
+  for (const ConvertedTensor& tensor : tensors) {
+    total += static_cast<uint64_t>(bytes_of(tensor.plan.dtype, values_of(tensor.plan.shape)));
+  }
+  TensorEncoder encoder(writer, std::max(1, options.threads));
+  if (options.on_progress) {
+    encoder.on_progress = [&](uint64_t bytes) { options.on_progress(bytes, total); };
+  }
+  for (ConvertedTensor& tensor : tensors) {
+    if (tensor.is_copy() && tensor.plan.dtype == tensor.sources.front()->dtype) {
+      BRISK_RETURN_IF_ERROR(writer.append(tensor.sources.front()->data));
+      continue;
+    }
+    tensor.prepare();
+    BRISK_RETURN_IF_ERROR(encoder.write(
+        tensor.plan,
+        [&tensor](int64_t begin, int64_t count, float* out) { tensor.rows(begin, count, out); }));
+    tensor.release();
+  }
+  BRISK_RETURN_IF_ERROR(writer.finish());
+  return writer.bytes_written();
+}
+
+absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conversion& conversion,
+                                            const std::optional<FormatChoice>& choice,
+                                            const std::vector<ConvertedTensor>& tensors,
+                                            ConvertResult& result) {
+  const Checkpoint& source = *conversion.source;
+  auto header = gguf_header(conversion.config, source.tokenizer, source.chat_template);
+  result.tokenizer = source.tokenizer.kind == TokenizerKind::kNone ? "there is none" : "written";
+  if (!header.ok()) {
+    // A model without its tokenizer is still of use.
+    result.tokenizer = fmt::format("left out: {}", message_of(header.status()));
+    header = gguf_header(conversion.config, TokenizerData(), source.chat_template);
+    BRISK_RETURN_IF_ERROR(header.status());
+  }
+  if (choice.has_value()) header->u32("general.file_type", choice->file_type());
+  return create_gguf(out, *header, plans_of(tensors));
+}
+
+// A Hugging Face model keeps its own configuration; only the weights' format is another.
+Json config_of(const Conversion& conversion, DType dtype) {
+  const Json& metadata = conversion.source->metadata;
+  const bool same_layout = conversion.source->config.layout == Layout::kHuggingFace;
+  if (!same_layout || !metadata.contains("config") || metadata["config"].contains("text_config")) {
+    return hf_config(conversion.config, conversion.spec, dtype);
+  }
+  Json config = metadata["config"];
+  config.erase("quantization_config");
+  config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_dtype(dtype);
+  return config;
+}
+
+absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const std::string& out,
+                                                 const Conversion& conversion,
+                                                 const std::vector<ConvertedTensor>& tensors,
+                                                 ConvertResult& result) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::create_directories(out, error);
+  if (error) return system_error("{}: cannot create: {}", out, error.message());
+  if (fs::equivalent(in, out, error)) {
+    return invalid_input("{}: a directory cannot be converted onto itself", out);
+  }
+  const DType dtype = tensors.front().plan.dtype;
+  const Json config = config_of(conversion, dtype);
+  BRISK_RETURN_IF_ERROR(write_file_atomically(out + "/config.json", config.dump(2) + "\n"));
+  BRISK_ASSIGN_OR_RETURN(result.tokenizer, write_hf_tokenizer(in, out, *conversion.source));
+  return create_safetensors(out + "/model.safetensors", plans_of(tensors));
+}
+
+}  // namespace
+
+absl::StatusOr<ConvertResult> convert_checkpoint(const std::string& in, const std::string& out,
+                                                 const ConvertOptions& options) {
+  std::optional<FormatChoice> choice;
+  if (!options.dtype.empty()) {
+    BRISK_ASSIGN_OR_RETURN(choice, FormatChoice::parse(options.dtype));
+  }
+  BRISK_ASSIGN_OR_RETURN(const auto source,
+                         open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
+  const bool gguf = out.ends_with(".gguf");
+  auto conversion = plan_conversion(*source, gguf ? Layout::kGguf : Layout::kHuggingFace);
+  if (!conversion.ok()) return annotate(conversion.status(), in);
+  ConvertResult result;
+  BRISK_ASSIGN_OR_RETURN(std::vector<ConvertedTensor> tensors,
+                         plan_tensors(*conversion, &result.unplaced));
+  BRISK_RETURN_IF_ERROR(choose_formats(*conversion, choice, tensors));
+  result.tensors = static_cast<int64_t>(tensors.size());
+  BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer,
+                         gguf ? begin_gguf(out, *conversion, choice, tensors, result)
+                              : begin_directory(in, out, *conversion, tensors, result));
+  BRISK_ASSIGN_OR_RETURN(result.bytes, write_tensors(writer, tensors, options));
+  return result;
+}
+
+}  // namespace brisk

@@ -1,0 +1,32 @@
+// Rewrites a checkpoint in another layout or element format.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace brisk {
+
+struct ConvertOptions {
+  std::string dtype;           // a FormatChoice; empty: keep what the target can hold
+  std::string tokenizer_path;  // see OpenOptions
+  int threads = 1;
+  std::function<void(uint64_t bytes, uint64_t bytes_total)> on_progress;  // may be null
+};
+
+struct ConvertResult {
+  uint64_t bytes = 0;  // of the weights file
+  int64_t tensors = 0;
+  int64_t unplaced = 0;   // tensors of the source that the target has no place for
+  std::string tokenizer;  // how the tokenizer fared, for people
+};
+
+// `out` ending in .gguf: a GGUF file; else a Hugging Face directory with model.safetensors,
+// config.json and, where possible, tokenizer files. Memory stays bounded by a few tensor rows
+// (transposed matrices: by one matrix).
+absl::StatusOr<ConvertResult> convert_checkpoint(const std::string& in, const std::string& out,
+                                                 const ConvertOptions& options);
+
+}  // namespace brisk

@@ -1,0 +1,27 @@
+// What a model is called, and configured as, in the layout it is converted to.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include "model/arch/architecture.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/spec.h"
+
+namespace brisk {
+
+// Both sides of a conversion. `source` outlives it.
+struct Conversion {
+  const Checkpoint* source = nullptr;
+  ModelSpec spec;  // of the source, which the target shares but for names and orders
+  TensorNames source_names;
+  ModelConfig config;            // of the target
+  TensorNames names;             // of the target
+  bool rows_interleave = false;  // source and target rotate different pairs: rows of q, k move
+  float norm_shift = 0;          // what is added to norm weights
+};
+
+// Errors: Unimplemented for models that the target layout has no name for, InvalidArgument for
+// checkpoints that brisk could not run either.
+absl::StatusOr<Conversion> plan_conversion(const Checkpoint& source, Layout target);
+
+}  // namespace brisk

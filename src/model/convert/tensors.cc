@@ -1,0 +1,267 @@
+#include "model/convert/tensors.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "compute/quant/format.h"
+#include "model/checkpoint/tensor_encoder.h"
+#include "model/convert/rope_factors.h"
+
+namespace brisk {
+namespace {
+
+using Name = std::string TensorNames::*;
+
+enum class Kind : uint8_t { kMatrix, kTable, kNorm, kRotated, kExpert };
+
+struct Role {
+  Name name;
+  Kind kind;
+};
+
+constexpr Role kTopRoles[] = {
+    {&TensorNames::embedding, Kind::kTable},
+    {&TensorNames::positions, Kind::kTable},
+};
+
+constexpr Role kLayerRoles[] = {
+    {&TensorNames::attention_norm, Kind::kNorm},
+    {&TensorNames::q, Kind::kRotated},
+    {&TensorNames::k, Kind::kRotated},
+    {&TensorNames::v, Kind::kMatrix},
+    {&TensorNames::qkv, Kind::kMatrix},
+    {&TensorNames::o, Kind::kMatrix},
+    {&TensorNames::q_norm, Kind::kNorm},
+    {&TensorNames::k_norm, Kind::kNorm},
+    {&TensorNames::post_attention_norm, Kind::kNorm},
+    {&TensorNames::ffn_norm, Kind::kNorm},
+    {&TensorNames::gate, Kind::kMatrix},
+    {&TensorNames::up, Kind::kMatrix},
+    {&TensorNames::gate_up, Kind::kMatrix},
+    {&TensorNames::down, Kind::kMatrix},
+    {&TensorNames::post_ffn_norm, Kind::kNorm},
+    {&TensorNames::router, Kind::kMatrix},
+    {&TensorNames::expert_gate, Kind::kExpert},
+    {&TensorNames::expert_up, Kind::kExpert},
+    {&TensorNames::expert_down, Kind::kExpert},
+    {&TensorNames::shared_gate, Kind::kMatrix},
+    {&TensorNames::shared_up, Kind::kMatrix},
+    {&TensorNames::shared_down, Kind::kMatrix},
+    {&TensorNames::shared_expert_gate, Kind::kMatrix},
+};
+
+constexpr Role kLastRoles[] = {
+    {&TensorNames::final_norm, Kind::kNorm},
+    {&TensorNames::head, Kind::kTable},
+};
+
+std::string with_number(std::string pattern, int64_t number) {
+  const size_t at = pattern.find("{}");
+  return at == std::string::npos ? pattern : pattern.replace(at, 2, std::to_string(number));
+}
+
+bool is_pattern(const std::string& name) { return name.find("{}") != std::string::npos; }
+
+std::string bias_of(std::string name) {
+  const size_t at = name.rfind("weight");
+  return at == std::string::npos ? "" : name.replace(at, 6, "bias");
+}
+
+class Planner {
+ public:
+  explicit Planner(const Conversion& conversion) : conversion_(conversion) {}
+
+  std::vector<ConvertedTensor> plan() {
+    for (const Role& role : kTopRoles) place(role, 0);
+    place_rope_factors();
+    for (size_t i = 0; i < conversion_.spec.layers.size(); ++i) {
+      for (const Role& role : kLayerRoles) place(role, static_cast<int64_t>(i));
+    }
+    for (const Role& role : kLastRoles) place(role, 0);
+    return std::move(tensors_);
+  }
+
+  int64_t unplaced() const {
+    return static_cast<int64_t>(conversion_.source->tensors.size() - used_.size());
+  }
+
+ private:
+  void place(const Role& role, int64_t layer) {
+    const std::string from = with_number(conversion_.source_names.*role.name, layer);
+    const std::string to = with_number(conversion_.names.*role.name, layer);
+    if (from.empty() || to.empty()) return;
+    if (role.kind == Kind::kExpert) return place_experts(from, to);
+    place_one(role.kind, from, to);
+    place_one(role.kind, bias_of(from), bias_of(to));
+  }
+
+  void place_one(Kind kind, const std::string& from, const std::string& to) {
+    const Tensor* tensor = find(from);
+    if (tensor == nullptr) return;
+    ConvertedTensor converted = of(to, *tensor);
+    const bool weight = from.ends_with("weight");
+    if (kind == Kind::kNorm && weight) converted.shift = conversion_.norm_shift;
+    if (kind == Kind::kRotated && conversion_.rows_interleave) {
+      converted.head_dim = conversion_.spec.head_dim;
+      converted.to_interleaved = conversion_.config.layout != Layout::kHuggingFace;
+    }
+    const bool projection = kind == Kind::kMatrix || kind == Kind::kRotated;
+    if (projection && tensor->shape.size() == 2 &&
+        conversion_.source_names.transposed != conversion_.names.transposed) {
+      converted.transposed = true;
+      converted.plan.shape = {tensor->shape[1], tensor->shape[0]};
+    }
+    tensors_.push_back(std::move(converted));
+  }
+
+  // One tensor an expert becomes one for all, and the other way round.
+  void place_experts(const std::string& from, const std::string& to) {
+    const int64_t experts = conversion_.spec.moe.experts;
+    if (!is_pattern(from) && !is_pattern(to)) return place_one(Kind::kExpert, from, to);
+    if (!is_pattern(from)) return unstack(from, to, experts);
+    std::vector<const Tensor*> sources;
+    for (int64_t e = 0; e < experts; ++e) {
+      const Tensor* tensor = find(with_number(from, e));
+      if (tensor == nullptr) return;
+      sources.push_back(tensor);
+      if (is_pattern(to)) tensors_.push_back(of(with_number(to, e), *tensor));
+    }
+    if (is_pattern(to) || sources.empty()) return;
+    ConvertedTensor stacked = of(to, *sources.front());
+    stacked.plan.shape.insert(stacked.plan.shape.begin(), experts);
+    stacked.sources = std::move(sources);
+    tensors_.push_back(std::move(stacked));
+  }
+
+  void unstack(const std::string& from, const std::string& to, int64_t experts) {
+    const Tensor* tensor = find(from);
+    if (tensor == nullptr) return;
+    for (int64_t e = 0; e < experts; ++e) {
+      ConvertedTensor one = of(with_number(to, e), *tensor);
+      one.plan.shape.erase(one.plan.shape.begin());
+      one.first_row = e * one.plan.shape.front();
+      tensors_.push_back(std::move(one));
+    }
+  }
+
+  // Hugging Face has the scaling of the rotation in its configuration, GGUF in tensors.
+  void place_rope_factors() {
+    if (conversion_.config.layout == Layout::kHuggingFace) {
+      for (const char* name :
+           {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}) {
+        find(name);
+      }
+      return;
+    }
+    const RopeScaling& scaling = conversion_.config.rope_scaling;
+    for (const char* name :
+         {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}) {
+      if (const Tensor* tensor = find(name)) tensors_.push_back(of(name, *tensor));
+    }
+    if (scaling.kind == RopeScaling::Kind::kLlama3) {
+      constant("rope_freqs.weight", llama3_rope_factors(conversion_.config));
+    }
+    if (scaling.kind == RopeScaling::Kind::kLongRope && !scaling.long_factors.empty()) {
+      constant("rope_factors_long.weight", scaling.long_factors);
+      constant("rope_factors_short.weight", scaling.short_factors);
+    }
+  }
+
+  void constant(const std::string& name, std::vector<float> values) {
+    ConvertedTensor tensor;
+    tensor.plan = {
+        .name = name, .dtype = DType::kF32, .shape = {static_cast<int64_t>(values.size())}};
+    tensor.values = std::move(values);
+    tensors_.push_back(std::move(tensor));
+  }
+
+  static ConvertedTensor of(const std::string& name, const Tensor& tensor) {
+    ConvertedTensor converted;
+    converted.plan = {.name = name, .dtype = tensor.dtype, .shape = tensor.shape};
+    converted.sources = {&tensor};
+    return converted;
+  }
+
+  // Also under the wrappers' prefixes that some Hugging Face files have.
+  const Tensor* find(const std::string& name) {
+    const Tensor* tensor = conversion_.source->find(name);
+    for (const char* prefix : {"transformer.", "language_model.", "model.language_model."}) {
+      if (tensor == nullptr && conversion_.source->config.layout == Layout::kHuggingFace) {
+        tensor = conversion_.source->find(prefix + name);
+      }
+    }
+    if (tensor != nullptr) used_.insert(tensor);
+    return tensor;
+  }
+
+  const Conversion& conversion_;
+  std::vector<ConvertedTensor> tensors_;
+  std::set<const Tensor*> used_;
+};
+
+// Row `row` of the target within its head, in the source's order.
+int64_t moved(int64_t row, int64_t head_dim, bool to_interleaved) {
+  const int64_t half = head_dim / 2;
+  const int64_t head = row / head_dim, within = row % head_dim;
+  const int64_t source =
+      to_interleaved ? within % 2 * half + within / 2 : within % half * 2 + within / half;
+  return head * head_dim + source;
+}
+
+// A vector whose elements move as rows do.
+void move_elements(const ConvertedTensor& tensor, float* out) {
+  const Tensor& source = *tensor.sources.front();
+  std::vector<float> values(static_cast<size_t>(source.values()));
+  decode_values(source, 0, source.values(), values.data());
+  for (int64_t i = 0; i < source.values(); ++i) {
+    out[i] = values[static_cast<size_t>(moved(i, tensor.head_dim, tensor.to_interleaved))];
+  }
+}
+
+}  // namespace
+
+void ConvertedTensor::rows(int64_t begin, int64_t count, float* out) const {
+  const int64_t width = plan.shape.back();
+  if (!values.empty()) {
+    std::copy_n(values.begin() + begin * width, count * width, out);
+    return;
+  }
+  if (head_dim != 0 && plan.shape.size() == 1) return move_elements(*this, out);
+  const int64_t source_rows = sources.front()->values() / width;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t row = begin + i;
+    if (head_dim != 0) row = moved(row, head_dim, to_interleaved);
+    row += first_row;
+    const Tensor& source = *sources[static_cast<size_t>(row / source_rows)];
+    decode_values(source, row % source_rows * width, width, out + i * width);
+  }
+  for (int64_t i = 0; shift != 0 && i < count * width; ++i) out[i] += shift;
+}
+
+void ConvertedTensor::prepare() {
+  if (!transposed) return;
+  const Tensor& source = *sources.front();
+  const int64_t height = source.shape[0], width = source.shape[1];
+  std::vector<float> row(static_cast<size_t>(width));
+  values.resize(static_cast<size_t>(source.values()));
+  for (int64_t r = 0; r < height; ++r) {
+    decode_values(source, r * width, width, row.data());
+    for (int64_t c = 0; c < width; ++c) {
+      values[static_cast<size_t>(c * height + r)] = row[static_cast<size_t>(c)];
+    }
+  }
+}
+
+absl::StatusOr<std::vector<ConvertedTensor>> plan_tensors(const Conversion& conversion,
+                                                          int64_t* unplaced) {
+  Planner planner(conversion);
+  std::vector<ConvertedTensor> tensors = planner.plan();
+  *unplaced = planner.unplaced();
+  if (tensors.empty()) return invalid_input("there are no tensors to convert");
+  return tensors;
+}
+
+}  // namespace brisk

@@ -1,0 +1,43 @@
+// The tensors of a conversion: what each is made of, and its rows as f32.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/checkpoint/tensor_file_writer.h"
+#include "model/convert/target.h"
+
+namespace brisk {
+
+struct ConvertedTensor {
+  TensorPlan plan;  // dtype: the source's
+  // Stacked along the outermost dimension; empty: `values` instead.
+  std::vector<const Tensor*> sources;
+  std::vector<float> values;
+  int64_t first_row = 0;  // where the rows begin in a stacked source
+  int64_t head_dim = 0;   // not 0: rows of each head move between halves and neighbours
+  bool to_interleaved = false;
+  bool transposed = false;  // the source is (in, out)
+  float shift = 0;          // added to every value
+
+  // Its bytes are the source's bytes, when the format stays.
+  bool is_copy() const {
+    return sources.size() == 1 && first_row == 0 && head_dim == 0 && !transposed && shift == 0;
+  }
+
+  // Rows [begin, begin + count), a row being the innermost dimension. Thread-safe after prepare().
+  void rows(int64_t begin, int64_t count, float* out) const;
+
+  // Decodes what must be seen as a whole (transposed sources) into `values`.
+  void prepare();
+  void release() { values = {}; }
+};
+
+// Every tensor of the target, in an order that its readers are used to. `unplaced` counts those of
+// the source that the target has no place for.
+absl::StatusOr<std::vector<ConvertedTensor>> plan_tensors(const Conversion& conversion,
+                                                          int64_t* unplaced);
+
+}  // namespace brisk
