@@ -137,6 +137,8 @@ std::string TextNormalizer::with_spaces_settled(std::string_view text, bool begi
     }
     after_space = c == ' ';
   }
+  // A text may have ended in visible spaces of its own; SentencePiece removes them too.
+  while (squeeze && result.ends_with(space)) result.resize(result.size() - space.size());
   return result;
 }
 

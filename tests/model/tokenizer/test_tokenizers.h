@@ -77,7 +77,7 @@ inline std::vector<std::string> multilingual_texts() {
       "ऋषियों को सताने वाले दुष्ट राक्षसों के राजा रावण का",
       "เป็นมนุษย์สุดประเสริฐเลิศคุณค่า",
       "Zażółć gęślą jaźń 0123456789 3.14159 1,000,000 ½ ² Ⅷ",
-      "🦙🚀 👩‍👩‍👧‍👦 🏳️‍🌈 é é ﬁ ﷺ "
+      "🦙🚀 👩‍👩‍👧‍👦 🏳️‍🌈 \u00E9 e\u0301 ﬁ ﷺ "
       "\xC2\xA0nbsp\xE2\x80\x8Bzwsp\xE1\xA0\x8Emvs",
       "def f(x):\n    return {\"a\": [1, 2, x ** 2], 'b': None}  # comment\n\n\nclass A: pass",
       "https://example.com/a?b=c&d=%20#frag user@host.tld C:\\dir\\file.txt",
