@@ -4,14 +4,13 @@
 namespace brisk {
 
 TextDecoder::TextDecoder(const Tokenizer& tokenizer, bool first, bool special)
-    : tokenizer_(tokenizer), first_(first && tokenizer.drops_leading_space()), special_(special) {}
+    : tokenizer_(tokenizer),
+      spaces_to_drop_(first ? tokenizer.leading_spaces_dropped() : 0),
+      special_(special) {}
 
 std::string TextDecoder::push(int32_t token) {
   std::string bytes = tokenizer_.decode_token(token, special_);
-  if (first_ && !bytes.empty()) {
-    first_ = false;
-    if (bytes.front() == ' ') bytes.erase(0, 1);
-  }
+  tokenizer_.drop_leading_spaces(token, &spaces_to_drop_, &bytes);
   pending_ += bytes;
   std::string text;
   std::string_view rest = pending_;

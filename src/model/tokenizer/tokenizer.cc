@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/status.h"
@@ -249,8 +251,12 @@ std::string Pipeline::decode_token(int32_t token, bool special) const {
 
 std::string Pipeline::decode(const std::vector<int32_t>& tokens, bool special) const {
   std::string text;
-  for (const int32_t token : tokens) text += decode_token(token, special);
-  if (drops_leading_space() && !text.empty() && text.front() == ' ') text.erase(0, 1);
+  size_t spaces_to_drop = leading_spaces_dropped();
+  for (const int32_t token : tokens) {
+    std::string bytes = decode_token(token, special);
+    drop_leading_spaces(token, &spaces_to_drop, &bytes);
+    text += bytes;
+  }
   return text;
 }
 
@@ -265,8 +271,22 @@ bool Tokenizer::ends_generation(int32_t token) const {
   return std::find(ends.begin(), ends.end(), token) != ends.end();
 }
 
-bool Tokenizer::drops_leading_space() const {
-  return rules().add_dummy_prefix && rules().escape_whitespaces;
+size_t Tokenizer::leading_spaces_dropped() const {
+  if (!rules().escape_whitespaces) return 0;
+  if (rules().remove_extra_whitespaces) return std::numeric_limits<size_t>::max();
+  return rules().add_dummy_prefix ? 1 : 0;
+}
+
+void Tokenizer::drop_leading_spaces(int32_t token, size_t* spaces, std::string* bytes) const {
+  // The space before the unknown token's surface is part of it.
+  if (*spaces == 0 || token == rules().unknown) {
+    if (!bytes->empty()) *spaces = 0;
+    return;
+  }
+  const size_t leading = std::min(bytes->find_first_not_of(' '), bytes->size());
+  const size_t dropped = std::min(leading, *spaces);
+  bytes->erase(0, dropped);
+  *spaces = bytes->empty() ? *spaces - dropped : 0;
 }
 
 }  // namespace brisk

@@ -42,8 +42,13 @@ class Tokenizer {
   virtual bool is_control(int32_t token) const = 0;
   bool ends_generation(int32_t token) const;
 
-  // Whether encoding puts a space before a text, which decoding takes away again.
-  bool drops_leading_space() const;
+  // How many spaces at the beginning of a text decoding takes away: what encoding put there, or
+  // all of them when encoding leaves out extra ones.
+  size_t leading_spaces_dropped() const;
+
+  // Takes up to *spaces leading spaces off `bytes`, which are what `token` adds to a text. Sets
+  // *spaces to how many more the next token may lose: none once something else has come.
+  void drop_leading_spaces(int32_t token, size_t* spaces, std::string* bytes) const;
 
   // The token spelled exactly `text` in the vocabulary ("<|im_end|>"), or -1.
   virtual int32_t find(std::string_view text) const = 0;
@@ -65,7 +70,7 @@ class TextDecoder {
 
  private:
   const Tokenizer& tokenizer_;
-  bool first_;
+  size_t spaces_to_drop_;
   const bool special_;
   std::string pending_;  // the beginning of a character, at most 3 bytes
 };
