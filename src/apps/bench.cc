@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/engine_flags.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
@@ -21,6 +22,7 @@ struct Options {
   std::string tokenizer;
   std::vector<std::string> tests = {"pp512", "tg128"};
   std::vector<int> batches = {1};
+  Activations activations = Activations::kInt8;
   BenchOptions bench;
   bool json = false;
 };
@@ -37,6 +39,7 @@ Json to_json(const BenchReport& report) {
                     {"fraction_of_limit", result.fraction_of_limit},
                     {"bound", result.bound},
                     {"read_bytes_per_s", report.limits.read_bytes_per_s},
+                    {"int8_ops_per_s", report.limits.int8_ops_per_s},
                     {"flops_per_s", report.limits.flops_per_s},
                     {"threads", report.threads},
                     {"isa", report.isa}});
@@ -47,9 +50,9 @@ Json to_json(const BenchReport& report) {
 void print_table(const Model& model, const BenchReport& report) {
   fmt::print("{}: {} read per token, {} threads, {}\n", model.name,
              human_bytes(static_cast<uint64_t>(report.weight_bytes)), report.threads, report.isa);
-  fmt::print("measured limits: read {}/s, f32 {}FLOP/s\n\n",
+  fmt::print("measured limits: read {}/s, int8 {}OP/s, f32 {}FLOP/s\n\n",
              human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
-             human_count(report.limits.flops_per_s));
+             human_count(report.limits.int8_ops_per_s), human_count(report.limits.flops_per_s));
   fmt::print("{:<14} {:>5} {:>12} {:>22} {:>12} {:>9}\n", "test", "batch", "tokens/s", "min - max",
              "limit", "fraction");
   for (const BenchResult& result : report.results) {
@@ -70,7 +73,9 @@ absl::Status bench(const Options& options) {
     }
   }
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                         load_model(options.model, {.tokenizer_path = options.tokenizer}));
+                         load_model(options.model, {.tokenizer_path = options.tokenizer,
+                                                    .activations = options.activations,
+                                                    .threads = options.bench.threads}));
   const bool show_progress = isatty(STDERR_FILENO) != 0;
   BRISK_ASSIGN_OR_RETURN(const BenchReport report,
                          bench_model(*model, tests, options.bench, [&](const std::string& what) {
@@ -107,6 +112,7 @@ CommandAction add_bench(CLI::App& app) {
   app.add_option("--tokens-per-step", options->bench.tokens_per_step, "Rows of a prefill step")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
+  add_activations_option(app, &options->activations);
   app.add_flag("--kv-f32", options->bench.kv_f32, "KV cache in f32 instead of bf16");
   app.add_flag("--json", options->json, "Print a JSON list");
   return [options] { return bench(*options); };

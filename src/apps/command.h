@@ -30,5 +30,6 @@ CommandAction add_run(CLI::App& app);
 CommandAction add_serve(CLI::App& app);
 CommandAction add_bench(CLI::App& app);
 CommandAction add_eval(CLI::App& app);
+CommandAction add_profile(CLI::App& app);
 
 }  // namespace brisk

@@ -16,4 +16,15 @@ void add_kv_dtype_option(CLI::App& app, KvDType* dtype) {
       ->default_str("auto");
 }
 
+void add_activations_option(CLI::App& app, Activations* activations) {
+  const std::map<std::string, Activations> names = {{"int8", Activations::kInt8},
+                                                    {"f32", Activations::kF32}};
+  app.add_option("--activations", *activations,
+                 "Inputs of products with quantised weights: int8 (rounded in groups of 32, fast) "
+                 "or f32 (the yardstick)")
+      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case))
+      ->type_name("TYPE")
+      ->default_str("int8");
+}
+
 }  // namespace brisk

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/command.h"
+#include "apps/engine_flags.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "compress/evaluate/perplexity.h"
@@ -17,6 +18,7 @@ struct Options {
   std::string model;
   std::string tokenizer;
   std::string text;
+  Activations activations = Activations::kInt8;
   PerplexityOptions perplexity;
   bool json = false;
 };
@@ -44,7 +46,9 @@ Json to_json(const Model& model, const PerplexityReport& report) {
 
 absl::Status eval(const Options& options) {
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                         load_model(options.model, {.tokenizer_path = options.tokenizer}));
+                         load_model(options.model, {.tokenizer_path = options.tokenizer,
+                                                    .activations = options.activations,
+                                                    .threads = options.perplexity.threads}));
   BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> documents, read_documents(options.text));
   const bool show_progress = isatty(STDERR_FILENO) != 0;
   BRISK_ASSIGN_OR_RETURN(
@@ -77,6 +81,7 @@ CommandAction add_eval(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--threads", options->perplexity.threads, "Threads (0: all)")
       ->capture_default_str();
+  add_activations_option(app, &options->activations);
   app.add_flag("--json", options->json, "Print a JSON object");
   return [options] { return eval(*options); };
 }

@@ -19,6 +19,7 @@ const std::vector<Command>& commands() {
       {"serve", "a model behind OpenAI's API", add_serve},
       {"bench", "how fast a model runs here, and how far that is from the machine's limits",
        add_bench},
+      {"profile", "where the time goes, operation by operation", add_profile},
       {"eval", "how well a model predicts a text", add_eval},
       {"tokenize", "text to tokens and back", add_tokenize},
       {"inspect", "what is in a checkpoint", add_inspect},

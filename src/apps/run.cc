@@ -47,6 +47,7 @@ struct Options {
   std::optional<int> top_k;
   std::optional<uint64_t> seed;
   EngineOptions engine;
+  Activations activations = Activations::kInt8;
 };
 
 std::atomic<bool> g_interrupted = false;  // set by SIGINT
@@ -78,7 +79,9 @@ const char* name_of(FinishReason reason) {
 absl::StatusOr<std::shared_ptr<const Model>> load(const Options& options,
                                                   const std::string& prompt) {
   LoadOptions load_options = {.tokenizer_path = options.tokenizer,
-                              .context_max = options.engine.context_max};
+                              .context_max = options.engine.context_max,
+                              .activations = options.activations,
+                              .threads = options.engine.threads};
   BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
                          load_model(options.model, load_options));
   if (model->tokenizer == nullptr) {
@@ -322,6 +325,7 @@ CommandAction add_run(CLI::App& app) {
   app.add_option("--context", o.engine.context_max, "Tokens of context (0: the model's)")
       ->capture_default_str();
   add_kv_dtype_option(app, &o.engine.kv_dtype);
+  add_activations_option(app, &o.activations);
   app.add_flag("--json", o.json, "Print one JSON object");
   return [options] { return run(*options); };
 }

@@ -30,6 +30,7 @@ struct ServeOptions {
   double drain_seconds = 30;
   std::string metrics_alias;
   EngineOptions engine;
+  Activations activations = Activations::kInt8;
   uint64_t kv_bytes_max = 0;
   uint64_t body_bytes_max = http::Limits{}.body_bytes_max;
   http::ServerOptions http;
@@ -83,7 +84,9 @@ absl::Status serve(const ServeOptions& options) {
   BRISK_RETURN_IF_ERROR(check(options));
   BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
                          load_model(options.model, {.tokenizer_path = options.tokenizer,
-                                                    .context_max = options.engine.context_max}));
+                                                    .context_max = options.engine.context_max,
+                                                    .activations = options.activations,
+                                                    .threads = options.engine.threads}));
   if (model->tokenizer == nullptr) {
     return invalid_input("{} has no tokenizer; name one with --tokenizer", options.model);
   }
@@ -129,6 +132,7 @@ void add_engine_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--kv-memory", options.kv_bytes_max, "memory for the KV cache, e.g. 4GiB")
       ->transform(CLI::AsSizeValue(false));
   add_kv_dtype_option(app, &engine.kv_dtype);
+  add_activations_option(app, &options.activations);
 }
 
 void add_http_options(CLI::App& app, ServeOptions& options) {

@@ -10,6 +10,8 @@
 namespace brisk {
 namespace {
 
+constexpr auto kNoLayer = static_cast<size_t>(-1);
+
 int64_t widest_mlp(const ModelSpec& spec) {
   return std::max({spec.ffn_size, spec.moe.ffn_size, spec.moe.shared_ffn_size});
 }
@@ -49,7 +51,10 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
       spec_(model.spec),
       team_(team),
       kv_(kv),
-      ops_(kernels, team.size(), depth_max(model.spec), model.spec.head_dim),
+      ops_(kernels, team.size(),
+           {.rows = options.rows_max,
+            .depth = depth_max(model.spec),
+            .head_dim = model.spec.head_dim}),
       options_(options) {
   const int64_t rows = options.rows_max;
   allocate(&x_, rows, spec_.hidden_size);
@@ -92,8 +97,10 @@ MatView Decoder::forward(const StepBatch& batch) {
 }
 
 void Decoder::run(Worker worker, const StepBatch& batch) {
+  if (trace_ != nullptr) trace_->begin(worker.index);
   embed(worker, batch);
   compute_angles(worker, batch);
+  lap(worker, OpKind::kEmbed, kNoLayer);
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
     attention_block(worker, batch, i);
     if (spec_.layers[i].routed) {
@@ -164,16 +171,20 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
     prepare_row(layer.attention_norm, x.row(r), hidden, h.row(r));
   }
   if (worker.index == 0) ops_.begin_attention();
-  worker.sync();
+  lap(worker, OpKind::kNorm, index);
+  sync(worker, index);
 
+  load_input(worker, index, h, {&layer.q, &layer.k, &layer.v});
   product(worker, layer.q, h, q);
   product(worker, layer.k, h, k);
   product(worker, layer.v, h, v);
-  worker.sync();
+  lap(worker, OpKind::kQkv, index);
+  sync(worker, index);
 
   position_heads(worker, batch, index);
   ops_.append_kv(worker, kv_.layer(static_cast<int64_t>(index)), batch.slices, k, v);
-  worker.sync();
+  lap(worker, OpKind::kPosition, index);
+  sync(worker, index);
 
   ops_.attention(worker, {.q = q,
                           .out = mixed,
@@ -183,15 +194,18 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
                           .sliding_window = spec_.layers[index].sliding_window,
                           .scale = spec_.attention_scale,
                           .softcap = spec_.attention_softcap});
-  worker.sync();
+  lap(worker, OpKind::kAttention, index);
+  sync(worker, index);
   if (spec_.quantize_activations) {
     quantize_rows(worker, mixed);
-    worker.sync();
+    sync(worker, index);
   }
 
   const bool has_own_norm = !layer.post_attention_norm.weight.empty();
+  load_input(worker, index, mixed, {&layer.o});
   product(worker, layer.o, mixed, has_own_norm ? branch : x, /*add=*/!has_own_norm);
-  worker.sync();
+  lap(worker, OpKind::kOutput, index);
+  sync(worker, index);
 
   for (int64_t r = mine.begin; r < mine.end; ++r) {
     if (has_own_norm) {
@@ -200,7 +214,8 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
     }
     prepare_row(layer.ffn_norm, x.row(r), hidden, h.row(r));
   }
-  worker.sync();
+  lap(worker, OpKind::kNorm, index);
+  sync(worker, index);
 }
 
 // Per-head norms and rotation of this member's rows.
@@ -245,16 +260,20 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
   const MatView x = rows_of(x_, hidden), h = rows_of(h_, hidden), branch = rows_of(branch_, hidden);
   const MatView inner = rows_of(gate_, spec_.ffn_size);
 
+  load_input(worker, index, h, {&layer.gate, &layer.up});
   gated_product(worker, layer.gate, layer.up, h, inner);
-  worker.sync();
+  lap(worker, OpKind::kGateUp, index);
+  sync(worker, index);
   if (spec_.quantize_activations) {
     quantize_rows(worker, inner);
-    worker.sync();
+    sync(worker, index);
   }
 
   const bool has_own_norm = !layer.post_ffn_norm.weight.empty();
+  load_input(worker, index, inner, {&layer.down});
   product(worker, layer.down, inner, has_own_norm ? branch : x, /*add=*/!has_own_norm);
-  worker.sync();
+  lap(worker, OpKind::kDown, index);
+  sync(worker, index);
 
   if (!has_own_norm) return;
   const Range mine = worker.share(rows_);
@@ -262,6 +281,7 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
     norm_row(layer.post_ffn_norm, branch.row(r), hidden, branch.row(r));
     ops_.kernels().add_scaled(branch.row(r), 1, hidden, x.row(r));
   }
+  lap(worker, OpKind::kNorm, index);
 }
 
 // output = activation(input gate^T) * (input up^T); each member needs only columns it made itself.
@@ -287,14 +307,17 @@ void Decoder::routed_mlp(Worker worker, size_t index) {
   const LayerWeights& layer = model_.weights.layers[index];
   const int64_t hidden = spec_.hidden_size;
   const int64_t per_token = spec_.moe.experts_per_token;
-  product(worker, layer.router, rows_of(h_, hidden), rows_of(router_, spec_.moe.experts));
   const bool shared = spec_.moe.shared_ffn_size > 0;
+  load_input(worker, index, rows_of(h_, hidden), {&layer.router, &layer.shared_expert_gate});
+  product(worker, layer.router, rows_of(h_, hidden), rows_of(router_, spec_.moe.experts));
   if (shared) {
     product(worker, layer.shared_expert_gate, rows_of(h_, hidden), rows_of(shared_gate_, 1));
   }
-  worker.sync();
+  lap(worker, OpKind::kExperts, index);
+  sync(worker, index);
   choose_experts(worker);
-  worker.sync();
+  lap(worker, OpKind::kExperts, index);
+  sync(worker, index);
 
   // Experts in order, so that every row adds its own in the same order whoever its neighbours are.
   ExpertRows& list = expert_rows_[static_cast<size_t>(worker.index)];
@@ -307,7 +330,7 @@ void Decoder::routed_mlp(Worker worker, size_t index) {
       list.shares.push_back(chosen_weight_[static_cast<size_t>(i)]);
     }
     if (!list.rows.empty()) {
-      run_expert(worker, layer.experts[static_cast<size_t>(e)], list.rows, list.shares);
+      run_expert(worker, index, layer.experts[static_cast<size_t>(e)], list.rows, list.shares);
     }
   }
   if (!shared) return;
@@ -317,7 +340,7 @@ void Decoder::routed_mlp(Worker worker, size_t index) {
     list.rows.push_back(r);
     list.shares.push_back(1 / (1 + std::exp(-shared_gate_[static_cast<size_t>(r)])));
   }
-  run_expert(worker, layer.shared_expert, list.rows, list.shares);
+  run_expert(worker, index, layer.shared_expert, list.rows, list.shares);
 }
 
 void Decoder::choose_experts(Worker worker) {
@@ -337,8 +360,8 @@ void Decoder::choose_experts(Worker worker) {
 }
 
 // x[rows[i]] += shares[i] * expert(h[rows[i]])
-void Decoder::run_expert(Worker worker, const ExpertWeights& expert, std::span<const int32_t> rows,
-                         std::span<const float> shares) {
+void Decoder::run_expert(Worker worker, size_t index, const ExpertWeights& expert,
+                         std::span<const int32_t> rows, std::span<const float> shares) {
   const int64_t hidden = spec_.hidden_size;
   const auto count = static_cast<int64_t>(rows.size());
   const int64_t width = expert.up.weight.shape[0];
@@ -350,16 +373,22 @@ void Decoder::run_expert(Worker worker, const ExpertWeights& expert, std::span<c
     const float* row = h_.data() + rows[static_cast<size_t>(i)] * hidden;
     std::memcpy(input.row(i), row, static_cast<size_t>(hidden) * sizeof(float));
   }
-  worker.sync();
+  lap(worker, OpKind::kExperts, index);
+  sync(worker, index);
+  load_input(worker, index, input, {&expert.gate, &expert.up});
   gated_product(worker, expert.gate, expert.up, input, inner);
-  worker.sync();
+  lap(worker, OpKind::kExperts, index);
+  sync(worker, index);
+  load_input(worker, index, inner, {&expert.down});
   product(worker, expert.down, inner, output);
-  worker.sync();
+  lap(worker, OpKind::kExperts, index);
+  sync(worker, index);
   for (int64_t i = mine.begin; i < mine.end; ++i) {
     const auto n = static_cast<size_t>(i);
     ops_.kernels().add_scaled(output.row(i), shares[n], hidden, x_.data() + rows[n] * hidden);
   }
-  worker.sync();
+  lap(worker, OpKind::kExperts, index);
+  sync(worker, index);
 }
 
 // Logits of the wanted rows only.
@@ -368,20 +397,24 @@ void Decoder::head(Worker worker, const StepBatch& batch) {
   const auto wanted = static_cast<int64_t>(batch.logits_rows.size());
   const MatView h = {h_.data(), wanted, hidden, hidden};
   const Range mine = worker.share(wanted);
-  worker.sync();
+  sync(worker, kNoLayer);
   for (int64_t i = mine.begin; i < mine.end; ++i) {
     const float* x = x_.data() + batch.logits_rows[static_cast<size_t>(i)] * hidden;
     norm_row(model_.weights.final_norm, x, hidden, h.row(i));
   }
-  worker.sync();
+  lap(worker, OpKind::kNorm, kNoLayer);
+  sync(worker, kNoLayer);
+  load_input(worker, kNoLayer, h, {&model_.weights.head});
   const MatView logits = {logits_.data(), wanted, spec_.vocab_size, spec_.vocab_size};
   product(worker, model_.weights.head, h, logits);
-  if (spec_.final_softcap == 0) return;
-  const Range columns = worker.share(spec_.vocab_size, kColumnUnit);
-  for (int64_t i = 0; i < wanted; ++i) {
-    ops_.kernels().softcap(logits.row(i) + columns.begin, columns.end - columns.begin,
-                           spec_.final_softcap);
+  if (spec_.final_softcap != 0) {
+    const Range columns = worker.share(spec_.vocab_size, kColumnUnit);
+    for (int64_t i = 0; i < wanted; ++i) {
+      ops_.kernels().softcap(logits.row(i) + columns.begin, columns.end - columns.begin,
+                             spec_.final_softcap);
+    }
   }
+  lap(worker, OpKind::kHead, kNoLayer);
 }
 
 void Decoder::norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const {
@@ -414,6 +447,18 @@ void Decoder::quantize_rows(Worker worker, MatView x) const {
   for (int64_t r = mine.begin; r < mine.end; ++r) {
     ops_.kernels().quantize_row(x.row(r), x.cols, x.row(r));
   }
+}
+
+// REQUIRES: `input` is synced. All products of one input follow its load.
+void Decoder::load_input(Worker worker, size_t index, ConstMatView input,
+                         std::initializer_list<const Linear*> users) {
+  const bool wanted = std::any_of(users.begin(), users.end(), [](const Linear* linear) {
+    return linear->weight.panels.has_value();
+  });
+  if (!wanted || input.rows == 0) return;
+  ops_.load_input(worker, input);
+  lap(worker, OpKind::kRound, index);
+  sync(worker, index);
 }
 
 void Decoder::product(Worker worker, const Linear& linear, ConstMatView input, MatView output,

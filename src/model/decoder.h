@@ -9,11 +9,13 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "compute/backend/cpu_ops.h"
+#include "compute/backend/op_trace.h"
 #include "model/kv_memory.h"
 #include "model/model.h"
 
@@ -42,6 +44,10 @@ class Decoder {
   // REQUIRES: rows and logits rows within the options; the KV of all earlier positions is there.
   MatView forward(const StepBatch& batch);
 
+  // From the next step on, members write what they do into `trace` (null: nothing). REQUIRES: it
+  // has as many members as the team, and outlives its use.
+  void set_trace(OpTrace* trace) { trace_ = trace; }
+
  private:
   void run(Worker worker, const StepBatch& batch);
   void embed(Worker worker, const StepBatch& batch);
@@ -51,8 +57,8 @@ class Decoder {
   void dense_mlp(Worker worker, size_t layer);
   void routed_mlp(Worker worker, size_t layer);
   void choose_experts(Worker worker);
-  void run_expert(Worker worker, const ExpertWeights& expert, std::span<const int32_t> rows,
-                  std::span<const float> shares);
+  void run_expert(Worker worker, size_t layer, const ExpertWeights& expert,
+                  std::span<const int32_t> rows, std::span<const float> shares);
   void gated_product(Worker worker, const Linear& gate, const Linear& up, ConstMatView input,
                      MatView output);
   void head(Worker worker, const StepBatch& batch);
@@ -60,8 +66,17 @@ class Decoder {
   void norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
   void quantize_rows(Worker worker, MatView x) const;
   void prepare_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
+  void load_input(Worker worker, size_t layer, ConstMatView input,
+                  std::initializer_list<const Linear*> users);
   void product(Worker worker, const Linear& linear, ConstMatView input, MatView output,
                bool add = false);
+  void lap(Worker worker, OpKind kind, size_t layer) const {
+    if (trace_ != nullptr) trace_->lap(worker.index, kind, static_cast<int>(layer));
+  }
+  void sync(Worker worker, size_t layer) const {
+    worker.sync();
+    lap(worker, OpKind::kWait, layer);
+  }
   MatView rows_of(std::vector<float>& buffer, int64_t cols) const;
 
   const Model& model_;
@@ -71,6 +86,7 @@ class Decoder {
   CpuOps ops_;
   const DecoderOptions options_;
 
+  OpTrace* trace_ = nullptr;
   int64_t rows_ = 0;           // of the step that runs
   std::vector<float> x_;       // (rows, hidden): the residual stream
   std::vector<float> h_;       // (rows, hidden): a normed copy, input of products

@@ -6,6 +6,7 @@
 #include "compute/quant/format.h"
 #include "model/arch/architecture.h"
 #include "model/bind_weights.h"
+#include "model/pack_weights.h"
 
 namespace brisk {
 namespace {
@@ -37,6 +38,9 @@ absl::Status recognise(std::shared_ptr<const Checkpoint> checkpoint, const LoadO
   }
   model->spec.vocab_size = static_cast<int>(vocab_size);
   BRISK_ASSIGN_OR_RETURN(model->weights, bind_weights(*checkpoint, names, model->spec));
+  if (options.activations == Activations::kInt8) {
+    BRISK_RETURN_IF_ERROR(pack_weights(options.threads, &model->weights));
+  }
   if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
     BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(checkpoint->tokenizer));
   }

@@ -22,11 +22,19 @@ struct Model {
   std::unique_ptr<const Tokenizer> tokenizer;  // null when there is none
 };
 
+// How products with quantised weights are computed.
+enum class Activations : uint8_t {
+  kInt8,  // rounded to int8 in groups of 32, exact integer sums: fast
+  kF32,   // weights decoded to f32 wherever they are used: the yardstick
+};
+
 struct LoadOptions {
   std::string tokenizer_path;  // see OpenOptions
   // Tokens of a sequence at most; 0: what the model was made for. A longrope model asked for no
   // more than its original context rotates with its short factors.
   int64_t context_max = 0;
+  Activations activations = Activations::kInt8;
+  int threads = 0;  // that pack weights; 0: all
 };
 
 // Opens, recognises and checks a model. Errors name the file and what to do about it.

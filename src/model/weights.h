@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "compute/sys/memory.h"
 #include "compute/tensor/tensor.h"
 
 namespace brisk {
@@ -46,8 +47,9 @@ struct Weights {
   NormWeights final_norm;
   Linear head;  // (vocab, hidden); the embedding itself where they are tied
 
-  // What could not be used where it lies: transposed projections.
+  // What could not be used where it lies: transposed projections, panels.
   std::vector<std::unique_ptr<std::byte[]>> owned;
+  std::optional<Pages> packed;
 };
 
 }  // namespace brisk

@@ -49,8 +49,9 @@ class Convert : public testing::TestWithParam<std::string> {
 
   // Every position's logits for the case's prompt.
   static std::vector<float> logits_of(const fs::path& path, const Json& expected) {
-    const auto model = load_model(
-        path.string(), {.tokenizer_path = "", .context_max = expected.value("context", 0)});
+    const auto model = load_model(path.string(), {.tokenizer_path = "",
+                                                  .context_max = expected.value("context", 0),
+                                                  .activations = Activations::kF32});
     if (!model.ok()) {
       ADD_FAILURE() << model.status();
       return {};

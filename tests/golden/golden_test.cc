@@ -38,7 +38,8 @@ int32_t argmax(std::span<const float> logits) {
 
 TEST_P(Golden, GreedyIdsAreEqualAndFirstLogitsAgree) {
   const std::string tokenizer = *GetParam().tokenizer ? data(GetParam().tokenizer) : "";
-  const auto model = load_model(data(GetParam().model), {.tokenizer_path = tokenizer});
+  const auto model = load_model(data(GetParam().model),
+                                {.tokenizer_path = tokenizer, .activations = Activations::kF32});
   ASSERT_TRUE(model.ok()) << model.status();
   const Json golden = parse_json(read_file(data(GetParam().golden), 1 << 20).value()).value();
   const auto vocab = static_cast<size_t>((*model)->spec.vocab_size);

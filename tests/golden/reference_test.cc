@@ -42,8 +42,9 @@ TEST_P(Reference, LogitsOfEveryPositionAndGreedyIdsAgree) {
   const Json expected =
       parse_json(read_file((path.parent_path() / "expected.json").string(), 64 << 20).value())
           .value();
-  const auto loaded = load_model(
-      path.string(), {.tokenizer_path = "", .context_max = expected.value("context", 0)});
+  const auto loaded = load_model(path.string(), {.tokenizer_path = "",
+                                                 .context_max = expected.value("context", 0),
+                                                 .activations = Activations::kF32});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const Model& model = **loaded;
   DecoderHarness decoder(model, {});

@@ -3,14 +3,22 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/units.h"
 #include "compute/quant/format.h"
+#include "compute/quant/pack_panels.h"
 
 namespace brisk {
 namespace {
 
 // Weight rows that are decoded together before many input rows use them: 16 rows of 8,192 inputs
 // are 512 KiB of f32, a quarter of a 2 MiB second-level cache.
-constexpr int64_t kPanelColumns = kColumnUnit;
+constexpr int64_t kDecodedColumns = kColumnUnit;
+static_assert(kColumnUnit == kPanelColumns);
+
+// An even number: blocks of panels are read whole.
+int64_t groups_of(int64_t depth) {
+  return round_up<int64_t>(depth, 2 * kGroupInputs) / kGroupInputs;
+}
 
 // The kernel that decodes `dtype` in registers, or null.
 LinearKernel direct_kernel(const KernelTable& table, DType dtype) {
@@ -85,11 +93,16 @@ LinearArgs linear_args(const LinearOp& op, Range columns) {
 
 }  // namespace
 
-CpuOps::CpuOps(const KernelTable& kernels, int members, int64_t depth_max, int64_t head_dim_max)
+CpuOps::CpuOps(const KernelTable& kernels, int members, const Sizes& sizes)
     : kernels_(kernels),
-      panel_floats_(kPanelColumns * depth_max),
-      attention_floats_(attention_scratch_floats(head_dim_max)),
+      panel_floats_(kDecodedColumns * sizes.depth),
+      attention_floats_(attention_scratch_floats(sizes.head_dim)),
       scratch_(static_cast<size_t>(members)) {
+  const auto groups = static_cast<size_t>(sizes.rows * groups_of(sizes.depth));
+  input_codes_.resize(groups * kGroupInputs);
+  input_scales_.resize(groups);
+  input_sums_.resize(groups);
+  input_starts_.resize(4 * groups);
   for (auto& scratch : scratch_) {
     scratch.resize(static_cast<size_t>(std::max(panel_floats_, attention_floats_)));
   }
@@ -98,6 +111,10 @@ CpuOps::CpuOps(const KernelTable& kernels, int members, int64_t depth_max, int64
 void CpuOps::linear(Worker worker, const LinearOp& op) {
   const Range columns = worker.share(op.output.cols, kColumnUnit);
   if (columns.begin == columns.end || op.input.rows == 0) return;
+  if (op.weight->panels.has_value()) {
+    linear_panels(op, columns);
+    return;
+  }
   const LinearKernel direct = direct_kernel(kernels_, op.weight->dtype);
   if (direct != nullptr && op.input.rows <= kernels_.direct_rows_max) {
     linear_direct(op, direct, columns);
@@ -106,6 +123,46 @@ void CpuOps::linear(Worker worker, const LinearOp& op) {
   } else {
     linear_decoded(worker, op, columns);
   }
+}
+
+QuantizedRows CpuOps::loaded_input(int64_t rows, int64_t depth) {
+  const int64_t groups = groups_of(depth);
+  const auto each = input_scales_.size();
+  BRISK_CHECK(rows * groups <= static_cast<int64_t>(each));
+  int32_t* const starts = input_starts_.data();
+  return {.codes = input_codes_.data(),
+          .scales = input_scales_.data(),
+          .sums = input_sums_.data(),
+          .start_8 = starts,
+          .start_128 = starts + each,
+          .start_32 = starts + 2 * each,
+          .rows = rows,
+          .groups = groups};
+}
+
+void CpuOps::load_input(Worker worker, ConstMatView input) {
+  const QuantizedRows rows = loaded_input(input.rows, input.cols);
+  const Range mine = worker.share(rows.rows * rows.groups);
+  kernels_.quantize_groups({.x = input.data,
+                            .x_stride = input.stride,
+                            .depth = input.cols,
+                            .first_task = mine.begin,
+                            .last_task = mine.end,
+                            .out = rows});
+}
+
+void CpuOps::linear_panels(const LinearOp& op, Range columns) {
+  const PanelFormat format = *op.weight->panels;
+  const int64_t bytes = panel_bytes(format, op.input.cols);
+  kernels_.panels->linear[static_cast<size_t>(format)](
+      {.x = loaded_input(op.input.rows, op.input.cols),
+       .panels = op.weight->data.data() + columns.begin / kPanelColumns * bytes,
+       .panel_bytes = bytes,
+       .cols = columns.end - columns.begin,
+       .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
+       .y = op.output.data + columns.begin,
+       .y_stride = op.output.stride,
+       .add = op.add});
 }
 
 void CpuOps::linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const {
@@ -118,9 +175,9 @@ void CpuOps::linear_direct(const LinearOp& op, LinearKernel kernel, Range column
 
 void CpuOps::linear_decoded(Worker worker, const LinearOp& op, Range columns) {
   float* panel = scratch_[static_cast<size_t>(worker.index)].data();
-  BRISK_CHECK(kPanelColumns * op.input.cols <= panel_floats_);
-  for (int64_t begin = columns.begin; begin < columns.end; begin += kPanelColumns) {
-    const Range part = {begin, std::min(begin + kPanelColumns, columns.end)};
+  BRISK_CHECK(kDecodedColumns * op.input.cols <= panel_floats_);
+  for (int64_t begin = columns.begin; begin < columns.end; begin += kDecodedColumns) {
+    const Range part = {begin, std::min(begin + kDecodedColumns, columns.end)};
     decode_rows(kernels_, *op.weight, part, panel);
     LinearArgs args = linear_args(op, part);
     args.w = panel;

@@ -19,7 +19,7 @@ namespace brisk {
 // kColumnUnit, the same way for every product of equal width.
 struct LinearOp {
   ConstMatView input;              // (rows, depth)
-  const Tensor* weight = nullptr;  // (columns, depth), any format that can be decoded
+  const Tensor* weight = nullptr;  // (columns, depth): panels, or any format that can be decoded
   std::span<const float> bias;     // (columns) or empty
   MatView output;                  // (rows, columns)
   bool add = false;
@@ -70,10 +70,18 @@ struct RopeOp {
 
 class CpuOps {
  public:
-  // Scratch for products of up to `depth_max` inputs and attention of up to `head_dim_max`.
-  CpuOps(const KernelTable& kernels, int members, int64_t depth_max, int64_t head_dim_max);
+  struct Sizes {
+    int64_t rows = 0;   // of a product at most
+    int64_t depth = 0;  // of a product at most
+    int64_t head_dim = 0;
+  };
+  CpuOps(const KernelTable& kernels, int members, const Sizes& sizes);
 
   const KernelTable& kernels() const { return kernels_; }
+
+  // Rounds `input` to int8 for the products with panels that follow. REQUIRES: synced before and
+  // after; those products have the same input, and are done before the next load.
+  void load_input(Worker worker, ConstMatView input);
 
   void linear(Worker worker, const LinearOp& op);
 
@@ -89,6 +97,8 @@ class CpuOps {
   static void rope_row(const RopeOp& op, int64_t row);
 
  private:
+  QuantizedRows loaded_input(int64_t rows, int64_t depth);
+  void linear_panels(const LinearOp& op, Range columns);
   void linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const;
   void linear_decoded(Worker worker, const LinearOp& op, Range columns);
   void attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,
@@ -99,6 +109,11 @@ class CpuOps {
   const int64_t attention_floats_;
   std::vector<std::vector<float>> scratch_;  // one per member
   std::atomic<int64_t> next_attention_task_{0};
+
+  // The input as int8; see QuantizedRows.
+  std::vector<int8_t> input_codes_;
+  std::vector<float> input_scales_, input_sums_;
+  std::vector<int32_t> input_starts_;  // start_8, start_128, start_32
 };
 
 }  // namespace brisk

@@ -59,6 +59,13 @@ absl::StatusOr<MachineLimits> measure_limits(const KernelTable& kernels, ThreadT
   ::munmap(memory, static_cast<size_t>(bytes));
 
   constexpr int64_t kIterations = 2'000'000;
+  std::atomic<int32_t> kept_integer{0};
+  const PanelKernels& panels = *kernels.panels;
+  const double integer_seconds =
+      time_passes(team, [&](Worker) { kept_integer.store(panels.integer_peak(kIterations)); });
+  limits.int8_ops_per_s =
+      2 * static_cast<double>(kIterations * panels.integer_multiply_adds * team.size()) /
+      integer_seconds;
   const double flop_seconds =
       time_passes(team, [&](Worker) { kept.store(kernels.multiply_add(kIterations)); });
   limits.flops_per_s =

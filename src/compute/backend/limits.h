@@ -11,6 +11,7 @@ namespace brisk {
 
 struct MachineLimits {
   double read_bytes_per_s = 0;  // memory larger than any cache, all members reading
+  double int8_ops_per_s = 0;    // multiply-adds of u8 and s8 into s32, likewise
   double flops_per_s = 0;  // f32 multiply-adds of the instruction set, all members, counted as two
 };
 

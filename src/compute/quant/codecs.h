@@ -3,6 +3,7 @@
 // are those of GGUF (ggml's tensor types).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -36,6 +37,18 @@ void encode_q5_1(const float* in, int64_t values, std::byte* blocks);
 // nonlinear.cc
 void decode_iq4_nl(const std::byte* blocks, int64_t values, float* out);
 void decode_mxfp4(const std::byte* blocks, int64_t values, float* out);
+
+// ggml's kvalues_iq4nl: 16 levels that suit bell-shaped weights.
+inline constexpr int8_t kIq4NlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                            1,    13,   25,  38,  53,  69,  89,  113};
+// E2M1 of the OCP microscaling formats (MX v1.0, section 5.3.3), doubled to be whole numbers.
+inline constexpr int8_t kMxfp4Doubled[16] = {0, 1,  2,  3,  4,  6,  8,  12,
+                                             0, -1, -2, -3, -4, -6, -8, -12};
+// 2^(exponent - 128): half of what the E8M0 byte means, to make up for the doubled table.
+inline float mxfp4_half_scale(std::byte exponent) {
+  const uint32_t e = std::to_integer<uint32_t>(exponent);
+  return std::bit_cast<float>(e < 2 ? uint32_t{0x00200000} << e : (e - 1) << 23);
+}
 
 // k_quants.cc
 void decode_q2_k(const std::byte* blocks, int64_t values, float* out);

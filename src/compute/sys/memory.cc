@@ -1,9 +1,16 @@
 #include "compute/sys/memory.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "base/units.h"
 
 namespace brisk {
 namespace {
@@ -27,6 +34,34 @@ int64_t system_available() {
 }
 
 }  // namespace
+
+absl::StatusOr<Pages> Pages::allocate(int64_t bytes) {
+  const auto size = static_cast<size_t>(std::max<int64_t>(bytes, 1));
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return exhausted("no {} of memory", human_bytes(size));
+  ::madvise(memory, size, MADV_HUGEPAGE);  // a wish: not every kernel grants it
+  return Pages({static_cast<std::byte*>(memory), size});
+}
+
+Pages::Pages(Pages&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+Pages& Pages::operator=(Pages&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Pages::~Pages() {
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+}
+
+void drop_mapped_pages(std::span<const std::byte> bytes) {
+  // Whole pages inside the range only: what shares a page with it may be in use.
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = round_up(reinterpret_cast<uintptr_t>(bytes.data()), page);
+  const auto end = (reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size()) / page * page;
+  if (begin >= end) return;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
 
 int64_t available_memory_bytes() {
   int64_t available = system_available();

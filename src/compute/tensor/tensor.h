@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "compute/kernels/cpu/panels.h"
 #include "compute/tensor/dtype.h"
 
 namespace brisk {
@@ -18,6 +20,10 @@ struct Tensor {
   std::span<const std::byte> data;
   std::span<const float> scales;  // only the *Grouped formats; (values / scale_group)
   int64_t scale_group = 0;        // consecutive values that share a scale
+
+  // When set, `data` is the matrix in panels of this format instead of row by row
+  // (quant/pack_panels.h); only CpuOps reads such a tensor.
+  std::optional<PanelFormat> panels = std::nullopt;
 
   int64_t values() const {
     int64_t product = 1;

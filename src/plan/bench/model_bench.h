@@ -44,6 +44,11 @@ struct BenchResult {
 // "pp512", "tg128" or "tg128@2048" (after 2,048 tokens of context). Errors: InvalidArgument.
 absl::StatusOr<BenchTest> parse_bench_test(const std::string& text);
 
+std::string name_of(const BenchTest& test);
+
+// Errors: InvalidArgument when the batch or the length cannot be.
+absl::Status check_bench_test(const BenchTest& test, const Model& model);
+
 struct BenchReport {
   MachineLimits limits;
   int threads = 0;

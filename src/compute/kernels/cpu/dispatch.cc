@@ -17,7 +17,7 @@ bool can_run_avx2() {
 bool can_run_avx512() {
   return can_run_avx2() && __builtin_cpu_supports("avx512f") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
 bool can_run_anywhere() { return true; }

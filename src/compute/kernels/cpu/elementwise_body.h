@@ -153,5 +153,51 @@ void quantize_row(const float* x, int64_t count, float* y) {
   });
 }
 
+inline void fill_group(const QuantizedRows& out, int64_t at, float scale) {
+  store_i8(out.codes + kGroupInputs * at, zero());
+  store_i8(out.codes + kGroupInputs * at + 16, zero());
+  out.scales[at] = out.sums[at] = scale;
+  out.start_8[at] = out.start_128[at] = out.start_32[2 * at] = out.start_32[2 * at + 1] = 0;
+}
+
+// A group of 32 values to int8 with the scale max|x| / 127; see panels.h. Groups too small for a
+// finite inverse become zero; what is not finite makes every product NaN.
+inline void quantize_group(const float* x, const QuantizedRows& out, int64_t at) {
+  const Vec low = load(x), high = load(x + 16);
+  const float top = largest(max(absolute(low), absolute(high)));
+  const Vec inverse = splat(top > 1e-35f ? 127.0f / top : 0.0f);
+  const Vec low_codes = round_to_even(low * inverse), high_codes = round_to_even(high * inverse);
+  const float low_sum = sum(low_codes), high_sum = sum(high_codes);  // whole numbers: exact
+  if (!(low_sum - low_sum + (high_sum - high_sum) == 0)) {
+    fill_group(out, at, __builtin_nanf(""));
+    return;
+  }
+  store_i8(out.codes + kGroupInputs * at, low_codes);
+  store_i8(out.codes + kGroupInputs * at + 16, high_codes);
+  const float scale = top * (1.0f / 127);
+  const int low_whole = static_cast<int>(low_sum), high_whole = static_cast<int>(high_sum);
+  out.scales[at] = scale;
+  out.sums[at] = scale * (low_sum + high_sum);
+  out.start_8[at] = -8 * (low_whole + high_whole);
+  out.start_128[at] = -128 * (low_whole + high_whole);
+  out.start_32[2 * at] = -32 * low_whole;
+  out.start_32[2 * at + 1] = -32 * high_whole;
+}
+
+void quantize_groups(const QuantizeArgs& a) {
+  const int64_t groups = a.out.groups;
+  for (int64_t task = a.first_task; task < a.last_task; ++task) {
+    const int64_t row = task / groups, group = task % groups;
+    const int64_t base = row / kRowBlock * kRowBlock;
+    const int64_t stride = a.out.rows - base < kRowBlock ? a.out.rows - base : kRowBlock;
+    const int64_t at = base * groups + group * stride + (row - base);
+    if (group * kGroupInputs < a.depth) {
+      quantize_group(a.x + row * a.x_stride + group * kGroupInputs, a.out, at);
+    } else {
+      fill_group(a.out, at, 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace brisk

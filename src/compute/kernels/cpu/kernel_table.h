@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compute/kernels/cpu/panels.h"
+
 namespace brisk {
 
 enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };
@@ -110,6 +112,10 @@ struct KernelTable {
   DecodeKernel decode_bf16;
   DecodeKernel decode_q8_0;
   DecodeKernel decode_q4_0;
+
+  // Integer products of packed weights, and the activations they take.
+  const PanelKernels* panels;
+  void (*quantize_groups)(const QuantizeArgs&);
 
   void (*rms_norm)(const NormArgs&);
   void (*layer_norm)(const NormArgs&);

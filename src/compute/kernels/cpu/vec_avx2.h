@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define BRISK_ISA_TABLE kKernelsAvx2
+#define BRISK_ISA_PANELS kPanelKernelsAvx2
 #define BRISK_ISA_NAME "avx2"
 
 namespace brisk {
@@ -150,6 +151,14 @@ inline __m256i bf16_bits_8(__m256 a) {
 inline void store_bf16(void* p, Vec a) {
   const __m256i packed = _mm256_packus_epi32(bf16_bits_8(a.lo), bf16_bits_8(a.hi));
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xD8));
+}
+// Whole numbers in [-127, 127].
+inline void store_i8(void* p, Vec a) {
+  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+  const __m128i bytes =
+      _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+  _mm_storeu_si128(static_cast<__m128i*>(p), bytes);
 }
 
 }  // namespace

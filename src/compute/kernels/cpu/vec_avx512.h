@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define BRISK_ISA_TABLE kKernelsAvx512
+#define BRISK_ISA_PANELS kPanelKernelsAvx512
 #define BRISK_ISA_NAME "avx512"
 
 namespace brisk {
@@ -101,6 +102,10 @@ inline void store_bf16(void* p, Vec a) {
   const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
   const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
+}
+// Whole numbers in [-127, 127].
+inline void store_i8(void* p, Vec a) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }
 
 }  // namespace

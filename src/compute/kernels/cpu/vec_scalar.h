@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define BRISK_ISA_TABLE kKernelsScalar
+#define BRISK_ISA_PANELS kPanelKernelsScalar
 #define BRISK_ISA_NAME "scalar"
 
 namespace brisk {
@@ -173,6 +174,13 @@ inline void store_bf16(void* p, Vec a) {
     const uint32_t kept = nan ? bits | 0x400000u : bits + 0x7FFFu + (bits >> 16 & 1u);
     const uint16_t high = static_cast<uint16_t>(kept >> 16);
     __builtin_memcpy(static_cast<char*>(p) + 2 * i, &high, 2);
+  }
+}
+// Whole numbers in [-127, 127].
+inline void store_i8(void* p, Vec a) {
+  for (int i = 0; i < kLanes; ++i) {
+    const bool whole = a.v[i] >= -127 && a.v[i] <= 127;  // NaN has no meaning here, but no trap
+    static_cast<int8_t*>(p)[i] = static_cast<int8_t>(whole ? static_cast<int>(a.v[i]) : 0);
   }
 }
 

@@ -1,0 +1,267 @@
+// Integer products with AVX2: one 256-bit register is four inputs of 8 columns, half a panel.
+// Products of u8 and s8 are added in pairs to s16 (vpmaddubsw), where they must not saturate.
+#include <immintrin.h>
+
+#include "compute/kernels/cpu/panels.h"
+// clang-format off
+#include "compute/kernels/cpu/panel_rows_body.h"
+// clang-format on
+
+namespace brisk {
+namespace {
+
+inline __m256i load_256(const char* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline __m256 f16_8(const char* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline __m256 u8_8(const char* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline __m256 i8_8(const char* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+
+inline __m256i nibbles(const char* p, int j) {
+  const __m256i both = load_256(p + 64 * (j % 4));
+  return _mm256_and_si256(j < 4 ? both : _mm256_srli_epi16(both, 4), _mm256_set1_epi8(15));
+}
+
+// kSteps: how many results of vpmaddubsw can be added in s16, 2 * 127 * (largest code) each.
+template <PanelFormat F, int Steps>
+struct Format {
+  static constexpr PanelLayout kLayout = kPanelLayouts[static_cast<int>(F)];
+  static constexpr int kOffset = kLayout.offset;
+  static constexpr int kSteps = Steps;
+  static constexpr int kStarts = 1;
+  static constexpr bool kHalves = false;
+  static constexpr bool kMinimum = false;
+  static constexpr bool kSigned = false;  // codes() gives code - offset
+};
+
+// `block` and the `p` of a group are given for the half panel: columns 0..7 or 8..15.
+struct Q4_0 : Format<PanelFormat::kQ4_0, 8> {
+  static void scales(const char* block, int g, int half, __m256 (&s)[2], __m256*) {
+    s[0] = f16_8(block + 32 * g + 16 * half);
+  }
+  static __m256i code(const char* p, int j, int half) { return nibbles(p + 32 * half, j); }
+};
+
+struct Q8_0 : Format<PanelFormat::kQ8_0, 1> {
+  static constexpr bool kSigned = true;
+  static void scales(const char* block, int g, int half, __m256 (&s)[2], __m256*) {
+    s[0] = f16_8(block + 32 * g + 16 * half);
+  }
+  static __m256i code(const char* p, int j, int half) {
+    return _mm256_xor_si256(load_256(p + 64 * j + 32 * half), _mm256_set1_epi8(-128));
+  }
+};
+
+template <PanelFormat F, int Steps>
+struct KWithMinimum : Format<F, Steps> {
+  static constexpr bool kMinimum = true;
+  static void scales(const char* block, int g, int half, __m256 (&s)[2], __m256* minimum) {
+    s[0] = _mm256_mul_ps(f16_8(block + 16 * half), u8_8(block + 64 + 16 * g + 8 * half));
+    const __m256 positive =
+        _mm256_mul_ps(f16_8(block + 32 + 16 * half), u8_8(block + 192 + 16 * g + 8 * half));
+    *minimum = _mm256_sub_ps(_mm256_setzero_ps(), positive);
+  }
+};
+
+struct Q4_K : KWithMinimum<PanelFormat::kQ4_K, 8> {
+  static __m256i code(const char* p, int j, int half) { return nibbles(p + 32 * half, j); }
+};
+
+struct Q5_K : KWithMinimum<PanelFormat::kQ5_K, 4> {
+  static __m256i code(const char* p, int j, int half) {
+    int32_t fifth;
+    __builtin_memcpy(&fifth, p + 256 + 8 * j + 4 * half, 4);
+    const __m256i bytes =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201ull));
+    const __m256i spread =
+        _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(fifth), bytes), bit);
+    const __m256i set = _mm256_and_si256(_mm256_cmpeq_epi8(spread, bit), _mm256_set1_epi8(16));
+    return _mm256_or_si256(nibbles(p + 32 * half, j), set);
+  }
+};
+
+struct Q6_K : Format<PanelFormat::kQ6_K, 2> {
+  static constexpr bool kHalves = true;
+  static constexpr int kStarts = 2;
+  static void scales(const char* block, int g, int half, __m256 (&s)[2], __m256*) {
+    const __m256 scale = f16_8(block + 16 * half);
+    s[0] = _mm256_mul_ps(scale, i8_8(block + 32 + 32 * g + 8 * half));
+    s[1] = _mm256_mul_ps(scale, i8_8(block + 48 + 32 * g + 8 * half));
+  }
+  static __m256i code(const char* p, int j, int half) {
+    const __m256i high = load_256(p + 256 + 64 * (j / 4) + 32 * half);
+    const __m256i placed = j % 4 == 0   ? _mm256_slli_epi16(high, 4)
+                           : j % 4 == 1 ? _mm256_slli_epi16(high, 2)
+                           : j % 4 == 2 ? high
+                                        : _mm256_srli_epi16(high, 2);
+    return _mm256_or_si256(nibbles(p + 32 * half, j),
+                           _mm256_and_si256(placed, _mm256_set1_epi8(0x30)));
+  }
+};
+
+struct Scaled8 : Format<PanelFormat::kScaled8, 1> {
+  static constexpr bool kMinimum = true;
+  static constexpr bool kSigned = true;
+  static void scales(const char* block, int, int half, __m256 (&s)[2], __m256* minimum) {
+    const float* f = reinterpret_cast<const float*>(block) + 8 * half;
+    s[0] = _mm256_loadu_ps(f);
+    *minimum = _mm256_loadu_ps(f + 16);
+  }
+  static __m256i code(const char* p, int j, int half) { return Q8_0::code(p, j, half); }
+};
+
+inline __m256i four_inputs(const int8_t* codes) {
+  int32_t four;
+  __builtin_memcpy(&four, codes, 4);
+  return _mm256_set1_epi32(four);
+}
+
+template <class P>
+inline __m256i multiply(__m256i w, __m256i magnitude, __m256i x) {
+  if constexpr (P::kSigned) return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, w));
+  return _mm256_maddubs_epi16(w, x);
+}
+
+// total[r] += the products of inputs 4 j .. 4 j + 3 for j in [J, J + N).
+template <class P, int R, int J, int N>
+inline void dot(const RowRun& x, const char* p, int half, __m256i (&total)[R]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 8
+  for (int from = J; from < J + N; from += P::kSteps) {
+    __m256i pairs[R];
+#pragma GCC unroll 8
+    for (int j = from; j < from + P::kSteps; ++j) {
+      const __m256i w = P::code(p, j, half);
+      const __m256i magnitude = P::kSigned ? _mm256_abs_epi8(w) : w;
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const __m256i product =
+            multiply<P>(w, magnitude, four_inputs(x.codes + kGroupInputs * r + 4 * j));
+        pairs[r] = j == from ? product : _mm256_add_epi16(pairs[r], product);
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      total[r] = _mm256_add_epi32(total[r], _mm256_madd_epi16(pairs[r], ones));
+    }
+  }
+}
+
+template <int R>
+inline void add_scaled(const RowRun& x, __m256 scale, const __m256i (&total)[R], __m256 (&acc)[R]) {
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[r]));
+    acc[r] = _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(total[r]), acc[r]);
+  }
+}
+
+template <class P, int R>
+inline void start(const RowRun& x, int which, __m256i (&total)[R]) {
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    total[r] = P::kOffset == 0 || P::kSigned ? _mm256_setzero_si256()
+                                             : _mm256_set1_epi32(x.starts[P::kStarts * r + which]);
+  }
+}
+
+template <class P, int R>
+inline void add_group(const RowRun& x, const char* block, int g, int half, __m256 (&acc)[R]) {
+  const char* p = block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
+  __m256 scale[2], minimum;
+  P::scales(block, g, half, scale, &minimum);
+  __m256i total[R];
+  start<P, R>(x, 0, total);
+  if constexpr (P::kHalves) {
+    dot<P, R, 0, 4>(x, p, half, total);
+    add_scaled<R>(x, scale[0], total, acc);
+    start<P, R>(x, 1, total);
+    dot<P, R, 4, 4>(x, p, half, total);
+    add_scaled<R>(x, scale[1], total, acc);
+  } else {
+    dot<P, R, 0, 8>(x, p, half, total);
+    add_scaled<R>(x, scale[0], total, acc);
+    if constexpr (P::kMinimum) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        acc[r] = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), acc[r]);
+      }
+    }
+  }
+}
+
+template <class P, int R>
+struct Tile {
+  static void run(const PanelArgs& a, int64_t row, int64_t panel) {
+    for (int half = 0; half < 2; ++half) {
+      RowRun x = rows_from<P>(a.x, row);
+      const char* block = static_cast<const char*>(a.panels) + panel * a.panel_bytes;
+      const char* const end = block + a.panel_bytes;
+      __m256 acc[R];
+      for (int r = 0; r < R; ++r) acc[r] = _mm256_setzero_ps();
+      for (; block < end; block += P::kLayout.block_bytes()) {
+        for (int g = 0; g < P::kLayout.groups; ++g) {
+          add_group<P, R>(x, block, g, half, acc);
+          x.codes += kGroupInputs * x.stride;
+          x.scales += x.stride;
+          x.sums += x.stride;
+          x.starts += P::kStarts * x.stride;
+        }
+      }
+      finish(a, row, panel * kPanelColumns + 8 * half, acc);
+    }
+  }
+
+  static void finish(const PanelArgs& a, int64_t row, int64_t col, __m256 (&acc)[R]) {
+    if (col >= a.cols) return;
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(a.cols - col)), lanes);
+    for (int r = 0; r < R; ++r) {
+      float* y = a.y + (row + r) * a.y_stride + col;
+      __m256 value = acc[r];
+      if (a.bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(a.bias + col, mask));
+      if (a.add) value = _mm256_add_ps(_mm256_maskload_ps(y, mask), value);
+      _mm256_maskstore_ps(y, mask, value);
+    }
+  }
+};
+
+template <class P>
+void linear(const PanelArgs& a) {
+  panel_product<P, Tile, 4, 2, 1>(a);
+}
+
+int32_t integer_peak(int64_t iterations) {
+  __m256i chains[8];
+  for (int i = 0; i < 8; ++i) chains[i] = _mm256_set1_epi32(i);
+  const __m256i ones = _mm256_set1_epi8(1);
+  for (int64_t n = 0; n < iterations; ++n) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      chains[i] = _mm256_add_epi16(chains[i], _mm256_maddubs_epi16(ones, chains[i]));
+    }
+  }
+  for (int i = 1; i < 8; ++i) chains[0] = _mm256_add_epi32(chains[0], chains[i]);
+  return _mm256_extract_epi32(chains[0], 0);
+}
+
+}  // namespace
+
+constexpr PanelKernels kPanelKernelsAvx2 = {
+    .linear = {linear<Q4_0>, linear<Q8_0>, linear<Q4_K>, linear<Q5_K>, linear<Q6_K>,
+               linear<Scaled8>},
+    .integer_peak = integer_peak,
+    .integer_multiply_adds = 8 * 32,
+};
+
+}  // namespace brisk

@@ -1,0 +1,95 @@
+#include "plan/bench/work.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include "model/kv_memory.h"
+
+namespace brisk {
+namespace {
+
+// A product of `rows` rows, spread over `steps` steps that each read its weights.
+struct Use {
+  double rows = 0;
+  double steps = 0;
+};
+
+Work work_of(std::initializer_list<const Linear*> linears, Use use) {
+  Work work;
+  for (const Linear* linear : linears) {
+    if (linear->weight.shape.empty()) continue;
+    const double operations = 2 * use.rows * static_cast<double>(linear->weight.values());
+    (linear->weight.panels.has_value() ? work.integer_ops : work.flops) += operations;
+    work.bytes += use.steps * static_cast<double>(linear->weight.data.size() +
+                                                  linear->weight.scales.size_bytes());
+  }
+  return work;
+}
+
+// Each token goes to some of the experts; a step reads as many as its tokens could reach.
+Work experts_work(const ModelSpec& spec, const LayerWeights& layer, Use use) {
+  Work work = work_of({&layer.router, &layer.shared_expert_gate, &layer.shared_expert.gate,
+                       &layer.shared_expert.up, &layer.shared_expert.down},
+                      use);
+  const double share = static_cast<double>(spec.moe.experts_per_token) / spec.moe.experts;
+  const double rows_per_step = use.rows / use.steps;
+  const double reached = 1 - std::pow(1 - share, rows_per_step);
+  for (const ExpertWeights& expert : layer.experts) {
+    work.add(work_of({&expert.gate, &expert.up, &expert.down},
+                     {.rows = use.rows * share, .steps = use.steps * reached}));
+  }
+  return work;
+}
+
+}  // namespace
+
+WorkByOp work_of(const Model& model, const BenchTest& test, const BenchOptions& options,
+                 KvElement element) {
+  const ModelSpec& spec = model.spec;
+  const double n = test.tokens, batch = test.batch;
+  const bool prefill = test.kind == BenchTest::Kind::kPrefill;
+  const double steps = prefill ? std::ceil(batch * n / options.tokens_per_step) : n;
+  const Use use = {.rows = batch * n, .steps = steps};
+  WorkByOp work;
+  const auto at = [&](OpKind kind) -> Work& { return work[static_cast<size_t>(kind)]; };
+  for (const LayerWeights& layer : model.weights.layers) {
+    at(OpKind::kQkv).add(work_of({&layer.q, &layer.k, &layer.v}, use));
+    at(OpKind::kOutput).add(work_of({&layer.o}, use));
+    if (layer.experts.empty()) {
+      at(OpKind::kGateUp).add(work_of({&layer.gate, &layer.up}, use));
+      at(OpKind::kDown).add(work_of({&layer.down}, use));
+    } else {
+      at(OpKind::kExperts).add(experts_work(spec, layer, use));
+    }
+  }
+  at(OpKind::kHead) =
+      work_of({&model.weights.head},
+              {.rows = prefill ? batch : batch * n, .steps = prefill ? std::min(batch, steps) : n});
+  // Positions attended to, summed over the tokens of all sequences.
+  const double positions = batch * (n * test.context + n * (n + 1) / 2);
+  const double kv_per_token = static_cast<double>(kv_block_bytes(spec, element)) / kKvBlockTokens;
+  at(OpKind::kAttention) = {.integer_ops = 0,
+                            .flops = 4.0 * static_cast<double>(spec.layers.size()) * spec.heads *
+                                     spec.head_dim * positions,
+                            // Tokens of a prefill step share what they read.
+                            .bytes = kv_per_token * (prefill ? batch * n : positions)};
+  return work;
+}
+
+Work total(const WorkByOp& work) {
+  Work sum;
+  for (const Work& part : work) sum.add(part);
+  return sum;
+}
+
+double weight_bytes_per_step(const Model& model) {
+  BenchTest one;
+  one.kind = BenchTest::Kind::kDecode;
+  one.tokens = 1;
+  WorkByOp work = work_of(model, one, {}, KvElement::kBF16);
+  work[static_cast<size_t>(OpKind::kAttention)] = {};
+  return total(work).bytes;
+}
+
+}  // namespace brisk

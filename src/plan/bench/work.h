@@ -1,0 +1,50 @@
+// What a test asks of the machine, operation by operation: bytes read and arithmetic done. The
+// roofline: no machine is faster than the larger of the two times.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "compute/backend/limits.h"
+#include "compute/backend/op_trace.h"
+#include "compute/kernels/cpu/kernel_table.h"
+#include "model/model.h"
+#include "plan/bench/model_bench.h"
+
+namespace brisk {
+
+struct Work {
+  double integer_ops = 0;  // products of int8 activations with packed weights
+  double flops = 0;
+  double bytes = 0;
+
+  void add(const Work& other) {
+    integer_ops += other.integer_ops;
+    flops += other.flops;
+    bytes += other.bytes;
+  }
+  double memory_seconds(const MachineLimits& limits) const {
+    return bytes / limits.read_bytes_per_s;
+  }
+  double arithmetic_seconds(const MachineLimits& limits) const {
+    return integer_ops / limits.int8_ops_per_s + flops / limits.flops_per_s;
+  }
+  double seconds(const MachineLimits& limits) const {
+    const double memory = memory_seconds(limits), arithmetic = arithmetic_seconds(limits);
+    return memory > arithmetic ? memory : arithmetic;
+  }
+};
+
+// Indexed by OpKind; zero for operations whose cost is not counted.
+using WorkByOp = std::array<Work, kOpKindCount>;
+
+// Of a whole test. Prefill: every step reads all weights once; of the head, each prompt's last
+// token.
+WorkByOp work_of(const Model& model, const BenchTest& test, const BenchOptions& options,
+                 KvElement element);
+Work total(const WorkByOp& work);
+
+// Bytes of weights that a step of one token reads: the embedding counts only as the head.
+double weight_bytes_per_step(const Model& model);
+
+}  // namespace brisk
