@@ -49,9 +49,11 @@ absl::StatusOr<std::vector<float>> floats_of(const Tensor& tensor, std::string_v
 absl::Status read_rope_tensors(const Checkpoint& source, ModelConfig& config) {
   if (const Tensor* tensor = source.find("rope_freqs.weight"); tensor != nullptr) {
     BRISK_ASSIGN_OR_RETURN(const auto factors, floats_of(*tensor, "rope_freqs.weight"));
-    const auto scaling = llama3_scaling_of(config, factors);
+    const auto scaling = rope_scaling_of(config, factors);
     if (!scaling.has_value()) {
-      return unsupported("rope_freqs.weight is not Llama 3's scaling, and nothing else is known");
+      return unsupported(
+          "rope_freqs.weight follows no rule that config.json could name: it is neither a linear "
+          "scaling nor Llama 3's; keep this model in GGUF");
     }
     config.rope_scaling = *scaling;
   }
