@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace brisk {
 namespace {
@@ -36,6 +37,12 @@ double shortest(double value) {
   return std::strtod(fmt::format("{}", static_cast<float>(value)).c_str(), nullptr);
 }
 
+Json shortest(const std::vector<float>& values) {
+  Json list = Json::array();
+  for (const float value : values) list.push_back(shortest(static_cast<double>(value)));
+  return list;
+}
+
 void put_gpt2(const ModelConfig& config, Json& json) {
   json["n_embd"] = config.hidden_size;
   json["n_layer"] = config.layers;
@@ -61,9 +68,12 @@ Json rope_scaling(const RopeScaling& scaling) {
       json["high_freq_factor"] = scaling.high_freq_factor;
       break;
     case RopeScaling::Kind::kLongRope:
-      return {{"type", "longrope"},
-              {"short_factor", scaling.short_factors},
-              {"long_factor", scaling.long_factors}};
+      // Early readers take exactly these three.
+      json = {{"type", "longrope"},
+              {"short_factor", shortest(scaling.short_factors)},
+              {"long_factor", shortest(scaling.long_factors)}};
+      if (scaling.attention_factor > 0) json["attention_factor"] = scaling.attention_factor;
+      return json;
     case RopeScaling::Kind::kYarn:
       json["rope_type"] = "yarn";
       json["beta_fast"] = scaling.beta_fast;

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
+#include "model/arch/common.h"
 #include "model/bind_weights.h"
 #include "model/convert/rope_factors.h"
 
@@ -66,7 +67,13 @@ absl::Status read_rope_tensors(const Checkpoint& source, ModelConfig& config) {
     if (tensor != nullptr && factors->empty()) {
       BRISK_ASSIGN_OR_RETURN(*factors, floats_of(*tensor, name));
     }
+    if (static_cast<int64_t>(factors->size()) != config.rotary_dim / 2) {
+      return invalid_input("{}: expected {} values", name, config.rotary_dim / 2);
+    }
   }
+  // What every reader computes itself is not said.
+  const double usual = longrope_magnitude(config.context_length, scaling.original_context_length);
+  if (std::abs(scaling.attention_factor - usual) <= 1e-6 * usual) scaling.attention_factor = 0;
   return absl::OkStatus();
 }
 
@@ -100,6 +107,11 @@ void complete(const Conversion& conversion, ModelConfig& config) {
   if (config.experts > 0) {
     config.expert_ffn_size = spec.moe.ffn_size;
     config.normalize_expert_weights = spec.moe.normalize_weights;
+  }
+  RopeScaling& scaling = config.rope_scaling;
+  if (scaling.original_context_length == 0) scaling.original_context_length = config.context_length;
+  if (scaling.kind == RopeScaling::Kind::kLongRope) {
+    scaling.attention_factor = static_cast<double>(spec.ropes.front().magnitude);
   }
   config.tied_embeddings = conversion.source->find(conversion.source_names.head) == nullptr;
 }
