@@ -24,6 +24,8 @@ std::string_view gguf_name(const Architecture& architecture) {
 
 std::string_view hugging_face_name(const Architecture& architecture, const ModelConfig& config) {
   if (architecture.name == "llama" && config.experts > 0) return "mixtral";
+  // The class of this name heeds the window, llama's does not.
+  if (architecture.name == "llama" && config.sliding_window > 0) return "mistral";
   if (architecture.name == "gemma3") return "gemma3_text";
   const auto& names = architecture.hugging_face_names;
   return names.empty() ? "" : names.front();
@@ -85,12 +87,18 @@ absl::Status check_gguf_can_say(const Conversion& conversion) {
     return layer.sliding_window != layers.front().sliding_window;
   });
   if (mixed && !gemma) {
-    return unsupported("GGUF cannot say which layers of this model have a sliding window");
+    return unsupported(
+        "GGUF cannot say which layers of this model have a sliding window; convert to a Hugging "
+        "Face directory instead");
   }
   const bool partly_routed = std::any_of(layers.begin(), layers.end(), [&](const LayerSpec& layer) {
     return layer.routed != layers.front().routed;
   });
-  if (partly_routed) return unsupported("GGUF cannot say which layers of this model have experts");
+  if (partly_routed) {
+    return unsupported(
+        "GGUF cannot say which layers of this model have experts; convert to a Hugging Face "
+        "directory instead");
+  }
   return absl::OkStatus();
 }
 

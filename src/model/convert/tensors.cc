@@ -15,7 +15,8 @@ namespace {
 
 using Name = std::string TensorNames::*;
 
-enum class Kind : uint8_t { kMatrix, kTable, kNorm, kRotated, kExpert };
+// kRow: a matrix of one row, which GGUF has as a vector.
+enum class Kind : uint8_t { kMatrix, kTable, kNorm, kRotated, kExpert, kRow };
 
 struct Role {
   Name name;
@@ -50,7 +51,7 @@ constexpr Role kLayerRoles[] = {
     {&TensorNames::shared_gate, Kind::kMatrix},
     {&TensorNames::shared_up, Kind::kMatrix},
     {&TensorNames::shared_down, Kind::kMatrix},
-    {&TensorNames::shared_expert_gate, Kind::kMatrix},
+    {&TensorNames::shared_expert_gate, Kind::kRow},
 };
 
 constexpr Role kLastRoles[] = {
@@ -113,6 +114,11 @@ class Planner {
         conversion_.source_names.transposed != conversion_.names.transposed) {
       converted.transposed = true;
       converted.plan.shape = {tensor->shape[1], tensor->shape[0]};
+    }
+    if (kind == Kind::kRow && conversion_.config.layout == Layout::kHuggingFace) {
+      converted.plan.shape = {1, tensor->values()};
+    } else if (kind == Kind::kRow) {
+      converted.plan.shape = {tensor->values()};
     }
     tensors_.push_back(std::move(converted));
   }
