@@ -211,11 +211,13 @@ TensorNames common_names(Layout layout) {
             .q_norm = "",
             .k_norm = "",
             .post_attention_norm = "",
+            .attention_sub_norm = "",
             .ffn_norm = layer + "post_attention_layernorm.weight",
             .gate = layer + "mlp.gate_proj.weight",
             .up = layer + "mlp.up_proj.weight",
             .down = layer + "mlp.down_proj.weight",
             .gate_up = "",
+            .ffn_sub_norm = "",
             .post_ffn_norm = "",
             .router = layer + "mlp.gate.weight",
             .expert_gate = layer + "mlp.experts.{}.gate_proj.weight",
@@ -225,6 +227,7 @@ TensorNames common_names(Layout layout) {
             .shared_up = layer + "mlp.shared_expert.up_proj.weight",
             .shared_down = layer + "mlp.shared_expert.down_proj.weight",
             .shared_expert_gate = layer + "mlp.shared_expert_gate.weight",
+            .scale = "",
             .transposed = false};
   }
   return {.embedding = "token_embd.weight",
@@ -240,11 +243,13 @@ TensorNames common_names(Layout layout) {
           .q_norm = "",
           .k_norm = "",
           .post_attention_norm = "",
+          .attention_sub_norm = "",
           .ffn_norm = "blk.{}.ffn_norm.weight",
           .gate = "blk.{}.ffn_gate.weight",
           .up = "blk.{}.ffn_up.weight",
           .down = "blk.{}.ffn_down.weight",
           .gate_up = "",
+          .ffn_sub_norm = "",
           .post_ffn_norm = "",
           .router = "blk.{}.ffn_gate_inp.weight",
           .expert_gate = "blk.{}.ffn_gate_exps.weight",
@@ -254,6 +259,7 @@ TensorNames common_names(Layout layout) {
           .shared_up = "blk.{}.ffn_up_shexp.weight",
           .shared_down = "blk.{}.ffn_down_shexp.weight",
           .shared_expert_gate = "blk.{}.ffn_gate_inp_shexp.weight",
+          .scale = "",
           .transposed = false};
 }
 

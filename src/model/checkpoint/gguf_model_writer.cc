@@ -70,6 +70,16 @@ void put_rope(const ModelConfig& config, Keys& keys) {
   keys.number("rope.scaling.attn_factor", scaling.attention_factor);
 }
 
+void put_norms(const ModelConfig& config, Keys& keys) {
+  if (config.architecture == "gpt2") {
+    keys.number("attention.layer_norm_epsilon", config.norm_eps);
+    return;
+  }
+  const bool bitnet = config.architecture == "bitnet";
+  keys.number("attention.layer_norm_rms_epsilon", bitnet ? kBitnetNormEps : config.norm_eps);
+  if (bitnet) keys.number("final_norm_epsilon", config.norm_eps);
+}
+
 void put_model(const ModelConfig& config, GgufHeader& header) {
   header.text("general.architecture", config.architecture);
   if (!config.name.empty()) header.text("general.name", config.name);
@@ -86,10 +96,7 @@ void put_model(const ModelConfig& config, GgufHeader& header) {
     keys.size("attention.key_length", config.head_dim);
     keys.size("attention.value_length", config.head_dim);
   }
-  const bool mean_and_deviation = config.architecture == "gpt2";
-  keys.number(
-      mean_and_deviation ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
-      config.norm_eps);
+  put_norms(config, keys);
   keys.number("attention.scale", config.attention_scale);
   keys.size("attention.sliding_window", config.sliding_window);
   // Early readers of phi3 ask for it even where there is none.

@@ -17,7 +17,7 @@ constexpr std::pair<std::string_view, std::string_view> kClasses[] = {
     {"qwen2_moe", "Qwen2MoeForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
     {"qwen3_moe", "Qwen3MoeForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
     {"gemma2", "Gemma2ForCausalLM"},      {"gemma3_text", "Gemma3ForCausalLM"},
-    {"gpt2", "GPT2LMHeadModel"},
+    {"gpt2", "GPT2LMHeadModel"},          {"bitnet", "BitNetForCausalLM"},
 };
 
 std::string_view activation_name(Activation activation) {
@@ -142,6 +142,15 @@ void put_experts(const ModelConfig& config, const ModelSpec& spec, Json& json) {
   json["mlp_only_layers"] = std::move(dense);
 }
 
+// The weights are ternary already, and multiplied with their scales: "offline".
+void put_bitnet(const ModelConfig& config, Json& json) {
+  json["rms_norm_eps"] = kBitnetNormEps;
+  json["final_norm_eps"] = shortest(config.norm_eps);
+  json["quantization_config"] = {{"quant_method", "bitnet"},
+                                 {"linear_class", "autobitlinear"},
+                                 {"quantization_mode", "offline"}};
+}
+
 void put_sizes(const ModelConfig& config, const ModelSpec& spec, Json& json) {
   json["hidden_size"] = config.hidden_size;
   json["num_hidden_layers"] = config.layers;
@@ -182,6 +191,7 @@ Json hf_config(const ModelConfig& config, const ModelSpec& spec, DType dtype) {
   put_windows(spec, json);
   if (config.architecture.starts_with("gemma")) put_gemma(config, spec, json);
   if (spec.moe.experts > 0) put_experts(config, spec, json);
+  if (config.architecture == "bitnet") put_bitnet(config, json);
   return json;
 }
 

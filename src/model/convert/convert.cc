@@ -111,7 +111,8 @@ absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conver
 Json config_of(const Conversion& conversion, DType dtype) {
   const Json& metadata = conversion.source->metadata;
   const bool same_layout = conversion.source->config.layout == Layout::kHuggingFace;
-  if (!same_layout || !metadata.contains("config") || metadata["config"].contains("text_config")) {
+  if (!same_layout || conversion.config.architecture == "bitnet" || !metadata.contains("config") ||
+      metadata["config"].contains("text_config")) {
     return hf_config(conversion.config, conversion.spec, dtype);
   }
   Json config = metadata["config"];

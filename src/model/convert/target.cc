@@ -31,9 +31,17 @@ std::string_view hugging_face_name(const Architecture& architecture, const Model
   return names.empty() ? "" : names.front();
 }
 
-// The families whose q and k rows GGUF reorders so that rotated pairs are neighbours.
-bool reorders_rows(const Architecture& architecture) {
-  return gguf_name(architecture) == "llama" || architecture.name == "bitnet";
+// Whether the rows of q and k lie so that rotated pairs are neighbours.
+bool interleaves(const Architecture& architecture, Layout layout) {
+  switch (layout) {
+    case Layout::kLlama2c:
+      return true;
+    case Layout::kGguf:
+      return gguf_name(architecture) == "llama";
+    case Layout::kHuggingFace:
+      return false;
+  }
+  return false;
 }
 
 bool is_gemma(const Architecture& architecture) { return architecture.name.starts_with("gemma"); }
@@ -151,12 +159,13 @@ absl::StatusOr<Conversion> plan_conversion(const Checkpoint& source, Layout targ
   }
   BRISK_ASSIGN_OR_RETURN(const Architecture* to, find_architecture(config));
   conversion.names = to->names(target);
-  if (is_hugging_face(target) != is_hugging_face(source.config.layout)) {
-    conversion.rows_interleave = reorders_rows(*from);
-    if (is_gemma(*from)) conversion.norm_shift = is_hugging_face(target) ? -1.0f : 1.0f;
-    if (conversion.rows_interleave && config.rotary_dim != config.head_dim) {
-      return unsupported("heads that rotate only in part cannot be reordered for this layout");
-    }
+  conversion.interleaved = interleaves(*to, target);
+  conversion.rows_move = conversion.interleaved != interleaves(*from, source.config.layout);
+  if (conversion.rows_move && config.rotary_dim != config.head_dim) {
+    return unsupported("heads that rotate only in part cannot be reordered for this layout");
+  }
+  if (is_hugging_face(target) != is_hugging_face(source.config.layout) && is_gemma(*from)) {
+    conversion.norm_shift = is_hugging_face(target) ? -1.0f : 1.0f;
   }
   if (is_hugging_face(target)) {
     BRISK_RETURN_IF_ERROR(read_rope_tensors(source, config));
