@@ -30,13 +30,6 @@ Tensor slice_rows(const Tensor& matrix, int64_t begin, int64_t count) {
   return slice;
 }
 
-std::string with_layer(const std::string& pattern, int64_t layer) {
-  const size_t at = pattern.find("{}");
-  if (at == std::string::npos) return pattern;
-  std::string name = pattern;
-  return name.replace(at, 2, std::to_string(layer));
-}
-
 class Binder {
  public:
   Binder(const Checkpoint& checkpoint, const TensorNames& names, const ModelSpec& spec)
@@ -136,9 +129,9 @@ class Binder {
   // One tensor per expert, or a row of a stacked one.
   absl::Status expert_linear(const std::string& pattern, int expert, int64_t out, int64_t in,
                              Linear* linear_out) {
-    const std::string name = with_layer(pattern, layer_);
+    const std::string name = with_number(pattern, layer_);
     if (name.find("{}") != std::string::npos) {
-      return linear(with_layer(name, expert), out, in, linear_out);
+      return linear(with_number(name, expert), out, in, linear_out);
     }
     const Tensor* stacked = find(name);
     if (stacked == nullptr) return missing(name);
@@ -153,7 +146,7 @@ class Binder {
   }
 
   absl::Status linear(const std::string& pattern, int64_t out, int64_t in, Linear* linear_out) {
-    const std::string name = with_layer(pattern, layer_);
+    const std::string name = with_number(pattern, layer_);
     if (names_.transposed && pattern != names_.head) {
       BRISK_ASSIGN_OR_RETURN(const Tensor stored, matrix(name, in, out));
       BRISK_ASSIGN_OR_RETURN(linear_out->weight, transpose(name, stored));
@@ -168,7 +161,7 @@ class Binder {
 
   absl::Status norm(const std::string& pattern, int64_t size, NormWeights* norm_out) {
     if (pattern.empty()) return absl::OkStatus();
-    const std::string name = with_layer(pattern, layer_);
+    const std::string name = with_number(pattern, layer_);
     BRISK_RETURN_IF_ERROR(vector_if_present(name, size, &norm_out->weight));
     if (norm_out->weight.empty()) return missing(name);
     std::string bias = name;

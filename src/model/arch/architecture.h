@@ -27,16 +27,22 @@ struct TensorNames {
   std::string o;
   std::string q_norm, k_norm;
   std::string post_attention_norm;
+  std::string attention_sub_norm;  // in front of o; only converted, see bitnet.cc
   std::string ffn_norm;
   std::string gate, up, down;
-  std::string gate_up;  // gate and up stacked by rows; used when set
+  std::string gate_up;       // gate and up stacked by rows; used when set
+  std::string ffn_sub_norm;  // in front of down; only converted, see bitnet.cc
   std::string post_ffn_norm;
   std::string router;
   // With a second "{}" one tensor per expert, without it one stacked (experts, out, in) tensor.
   std::string expert_gate, expert_up, expert_down;
   std::string shared_gate, shared_up, shared_down, shared_expert_gate;
+  std::string scale;        // for "weight" in the name of what multiplies a projection: bitnet
   bool transposed = false;  // projections are stored (in, out): gpt2's Conv1D
 };
+
+// `pattern` with its first "{}" replaced.
+std::string with_number(std::string pattern, int64_t number);
 
 struct Architecture {
   std::string_view name;

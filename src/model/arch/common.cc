@@ -59,6 +59,9 @@ ModelConfig with_defaults(const Checkpoint& checkpoint) {
   if (c.rope_theta == 0) c.rope_theta = 10000;
   if (c.norm_eps == 0) c.norm_eps = 1e-5;
   if (c.context_length == 0) c.context_length = 2048;
+  if (c.rope_scaling.original_context_length == 0) {
+    c.rope_scaling.original_context_length = c.context_length;
+  }
   if (c.ffn_size == 0) c.ffn_size = std::max<int64_t>(c.expert_ffn_size, 1);
   return c;
 }
@@ -112,15 +115,13 @@ absl::StatusOr<std::vector<float>> longrope_factors(const Checkpoint& checkpoint
   return read_factors(*tensor, name, half);
 }
 
-float longrope_magnitude(const ModelConfig& config, const RopeScaling& s) {
-  if (s.attention_factor > 0) return static_cast<float>(s.attention_factor);
-  const double original = static_cast<double>(s.original_context_length);
-  const double stretch = static_cast<double>(config.context_length) / original;
-  return stretch <= 1 ? 1.0f
-                      : static_cast<float>(std::sqrt(1 + std::log(stretch) / std::log(original)));
-}
-
 }  // namespace
+
+double longrope_magnitude(int64_t context_length, int64_t original_context_length) {
+  const auto original = static_cast<double>(original_context_length);
+  const double stretch = static_cast<double>(context_length) / original;
+  return stretch <= 1 ? 1 : std::sqrt(1 + std::log(stretch) / std::log(original));
+}
 
 absl::StatusOr<ModelSpec> common_spec(const Checkpoint& checkpoint, int64_t context_max) {
   const ModelConfig c = with_defaults(checkpoint);
@@ -161,7 +162,10 @@ absl::StatusOr<RopeSpec> rope_spec(const Checkpoint& checkpoint, const ModelSpec
   }
   if (scaling.kind == RopeScaling::Kind::kLongRope) {
     BRISK_ASSIGN_OR_RETURN(divisors, longrope_factors(checkpoint, spec, scaling, half));
-    rope.magnitude = longrope_magnitude(checkpoint.config, scaling);
+    rope.magnitude = static_cast<float>(scaling.attention_factor > 0
+                                            ? scaling.attention_factor
+                                            : longrope_magnitude(checkpoint.config.context_length,
+                                                                 scaling.original_context_length));
   } else if (const Tensor* factors = checkpoint.find("rope_freqs.weight")) {
     BRISK_ASSIGN_OR_RETURN(divisors, read_factors(*factors, "rope_freqs.weight", half));
   }
@@ -207,11 +211,13 @@ TensorNames common_names(Layout layout) {
             .q_norm = "",
             .k_norm = "",
             .post_attention_norm = "",
+            .attention_sub_norm = "",
             .ffn_norm = layer + "post_attention_layernorm.weight",
             .gate = layer + "mlp.gate_proj.weight",
             .up = layer + "mlp.up_proj.weight",
             .down = layer + "mlp.down_proj.weight",
             .gate_up = "",
+            .ffn_sub_norm = "",
             .post_ffn_norm = "",
             .router = layer + "mlp.gate.weight",
             .expert_gate = layer + "mlp.experts.{}.gate_proj.weight",
@@ -221,6 +227,7 @@ TensorNames common_names(Layout layout) {
             .shared_up = layer + "mlp.shared_expert.up_proj.weight",
             .shared_down = layer + "mlp.shared_expert.down_proj.weight",
             .shared_expert_gate = layer + "mlp.shared_expert_gate.weight",
+            .scale = "",
             .transposed = false};
   }
   return {.embedding = "token_embd.weight",
@@ -236,11 +243,13 @@ TensorNames common_names(Layout layout) {
           .q_norm = "",
           .k_norm = "",
           .post_attention_norm = "",
+          .attention_sub_norm = "",
           .ffn_norm = "blk.{}.ffn_norm.weight",
           .gate = "blk.{}.ffn_gate.weight",
           .up = "blk.{}.ffn_up.weight",
           .down = "blk.{}.ffn_down.weight",
           .gate_up = "",
+          .ffn_sub_norm = "",
           .post_ffn_norm = "",
           .router = "blk.{}.ffn_gate_inp.weight",
           .expert_gate = "blk.{}.ffn_gate_exps.weight",
@@ -250,6 +259,7 @@ TensorNames common_names(Layout layout) {
           .shared_up = "blk.{}.ffn_up_shexp.weight",
           .shared_down = "blk.{}.ffn_down_shexp.weight",
           .shared_expert_gate = "blk.{}.ffn_gate_inp_shexp.weight",
+          .scale = "",
           .transposed = false};
 }
 

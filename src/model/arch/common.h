@@ -18,6 +18,10 @@ absl::StatusOr<ModelSpec> common_spec(const Checkpoint& checkpoint, int64_t cont
 absl::StatusOr<RopeSpec> rope_spec(const Checkpoint& checkpoint, const ModelSpec& spec,
                                    double theta, const RopeScaling& scaling, int64_t rotary_dim);
 
+// What LongRoPE multiplies sines and cosines with, where a checkpoint does not say (Ding et al.
+// 2024, as Phi 3 has it).
+double longrope_magnitude(int64_t context_length, int64_t original_context_length);
+
 // Gives layers their window: those the checkpoint lists, else all but every n-th (pattern n), else,
 // with pattern 0, every one.
 void set_sliding_windows(const ModelConfig& config, int64_t pattern, ModelSpec* spec);

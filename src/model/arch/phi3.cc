@@ -15,6 +15,7 @@ TensorNames phi3_names(Layout layout) {
   const bool hugging_face = layout == Layout::kHuggingFace;
   names.qkv = hugging_face ? "model.layers.{}.self_attn.qkv_proj.weight" : "blk.{}.attn_qkv.weight";
   names.gate_up = hugging_face ? "model.layers.{}.mlp.gate_up_proj.weight" : "blk.{}.ffn_up.weight";
+  for (std::string* unfused : {&names.q, &names.k, &names.v, &names.gate, &names.up}) *unfused = "";
   return names;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string>
 
 #include "model/arch/rows.h"
 
@@ -22,6 +23,11 @@ absl::StatusOr<const Architecture*> find_architecture(const ModelConfig& config)
     }
   }
   return unsupported("the architecture \"{}\" is not known; known: {}", config.architecture, known);
+}
+
+std::string with_number(std::string pattern, int64_t number) {
+  const size_t at = pattern.find("{}");
+  return at == std::string::npos ? pattern : pattern.replace(at, 2, std::to_string(number));
 }
 
 void set_experts(const ModelConfig& config, bool normalize, ModelSpec* spec) {

@@ -13,6 +13,11 @@ namespace brisk {
 // Which naming and storage habits a checkpoint follows.
 enum class Layout : uint8_t { kGguf, kHuggingFace, kLlama2c };
 
+// bitllama2.c's BitNet normalises without an epsilon, on inputs whose mean square goes down to
+// 1e-10; other layouts have one epsilon for these norms and the final one. Written there, this
+// keeps the former what they are, and the final one's own epsilon gets a key of brisk's.
+inline constexpr double kBitnetNormEps = 1e-12;
+
 struct RopeScaling {
   enum class Kind : uint8_t { kNone, kLinear, kLlama3, kLongRope, kYarn };
   Kind kind = Kind::kNone;
@@ -43,7 +48,7 @@ struct ModelConfig {
   int64_t head_dim = 0;
   int64_t ffn_size = 0;
   int64_t context_length = 0;
-  double norm_eps = 0;
+  double norm_eps = 0;                  // of the final norm, where there are several
   std::string activation;               // Hugging Face's names: "silu", "gelu_pytorch_tanh", ...
   std::optional<bool> tied_embeddings;  // nullopt: tied when there is no output tensor
   bool attention_bias = false;

@@ -110,6 +110,7 @@ void read_attention(Keys& keys, ModelConfig& config) {
   keys.number("final_logit_softcapping", config.final_softcap);
   keys.number("attention.layer_norm_epsilon", config.norm_eps);
   keys.number("attention.layer_norm_rms_epsilon", config.norm_eps);
+  keys.number("final_norm_epsilon", config.norm_eps);
 
   keys.size("attention.sliding_window", config.sliding_window);
   const GgufArray* pattern = keys.array("attention.sliding_window_pattern");

@@ -23,6 +23,8 @@ class Keys {
     if (value > 0) header_.u32(name_of(key), static_cast<uint32_t>(value));
   }
 
+  void zero(std::string_view key) { header_.u32(name_of(key), 0); }
+
   void number(std::string_view key, double value) {
     if (value != 0) header_.f32(name_of(key), static_cast<float>(value));
   }
@@ -47,21 +49,35 @@ void put_rope(const ModelConfig& config, Keys& keys) {
   switch (scaling.kind) {
     case RopeScaling::Kind::kNone:
     case RopeScaling::Kind::kLlama3:
-      return;
+      break;
     case RopeScaling::Kind::kLinear:
       keys.text("rope.scaling.type", "linear");
       keys.number("rope.scaling.factor", scaling.factor);
-      return;
+      break;
     case RopeScaling::Kind::kLongRope:
+      // No factor: readers would divide positions by it, on top of the factors in tensors.
       keys.text("rope.scaling.type", "longrope");
       break;
     case RopeScaling::Kind::kYarn:
       keys.text("rope.scaling.type", "yarn");
+      keys.number("rope.scaling.factor", scaling.factor);
       break;
   }
-  keys.number("rope.scaling.factor", scaling.factor);
+  const bool stretched =
+      scaling.kind == RopeScaling::Kind::kLongRope || scaling.kind == RopeScaling::Kind::kYarn;
+  if (!stretched && config.architecture != "phi3") return;
   keys.size("rope.scaling.original_context_length", scaling.original_context_length);
   keys.number("rope.scaling.attn_factor", scaling.attention_factor);
+}
+
+void put_norms(const ModelConfig& config, Keys& keys) {
+  if (config.architecture == "gpt2") {
+    keys.number("attention.layer_norm_epsilon", config.norm_eps);
+    return;
+  }
+  const bool bitnet = config.architecture == "bitnet";
+  keys.number("attention.layer_norm_rms_epsilon", bitnet ? kBitnetNormEps : config.norm_eps);
+  if (bitnet) keys.number("final_norm_epsilon", config.norm_eps);
 }
 
 void put_model(const ModelConfig& config, GgufHeader& header) {
@@ -80,12 +96,13 @@ void put_model(const ModelConfig& config, GgufHeader& header) {
     keys.size("attention.key_length", config.head_dim);
     keys.size("attention.value_length", config.head_dim);
   }
-  const bool mean_and_deviation = config.architecture == "gpt2";
-  keys.number(
-      mean_and_deviation ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
-      config.norm_eps);
+  put_norms(config, keys);
   keys.number("attention.scale", config.attention_scale);
   keys.size("attention.sliding_window", config.sliding_window);
+  // Early readers of phi3 ask for it even where there is none.
+  if (config.architecture == "phi3" && config.sliding_window == 0) {
+    keys.zero("attention.sliding_window");
+  }
   keys.number("attn_logit_softcapping", config.attention_softcap);
   keys.number("final_logit_softcapping", config.final_softcap);
   if (config.architecture != "gpt2") put_rope(config, keys);

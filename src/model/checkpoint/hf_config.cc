@@ -133,6 +133,7 @@ void read_sizes(Keys& keys, ModelConfig& config) {
   keys.size("intermediate_size", config.ffn_size);
   keys.size("max_position_embeddings", config.context_length);
   keys.number("rms_norm_eps", config.norm_eps);
+  keys.number("final_norm_eps", config.norm_eps);
   keys.text("hidden_act", config.activation);
   keys.text("hidden_activation", config.activation);
   keys.boolean("tie_word_embeddings", config.tied_embeddings);

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace brisk {
 namespace {
@@ -16,7 +17,7 @@ constexpr std::pair<std::string_view, std::string_view> kClasses[] = {
     {"qwen2_moe", "Qwen2MoeForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
     {"qwen3_moe", "Qwen3MoeForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
     {"gemma2", "Gemma2ForCausalLM"},      {"gemma3_text", "Gemma3ForCausalLM"},
-    {"gpt2", "GPT2LMHeadModel"},
+    {"gpt2", "GPT2LMHeadModel"},          {"bitnet", "BitNetForCausalLM"},
 };
 
 std::string_view activation_name(Activation activation) {
@@ -34,6 +35,12 @@ std::string_view activation_name(Activation activation) {
 // The shortest decimal that is the same f32: 1e-05 and not 9.999999747378752e-06.
 double shortest(double value) {
   return std::strtod(fmt::format("{}", static_cast<float>(value)).c_str(), nullptr);
+}
+
+Json shortest(const std::vector<float>& values) {
+  Json list = Json::array();
+  for (const float value : values) list.push_back(shortest(static_cast<double>(value)));
+  return list;
 }
 
 void put_gpt2(const ModelConfig& config, Json& json) {
@@ -61,9 +68,12 @@ Json rope_scaling(const RopeScaling& scaling) {
       json["high_freq_factor"] = scaling.high_freq_factor;
       break;
     case RopeScaling::Kind::kLongRope:
-      return {{"type", "longrope"},
-              {"short_factor", scaling.short_factors},
-              {"long_factor", scaling.long_factors}};
+      // Early readers take exactly these three.
+      json = {{"type", "longrope"},
+              {"short_factor", shortest(scaling.short_factors)},
+              {"long_factor", shortest(scaling.long_factors)}};
+      if (scaling.attention_factor > 0) json["attention_factor"] = scaling.attention_factor;
+      return json;
     case RopeScaling::Kind::kYarn:
       json["rope_type"] = "yarn";
       json["beta_fast"] = scaling.beta_fast;
@@ -132,6 +142,15 @@ void put_experts(const ModelConfig& config, const ModelSpec& spec, Json& json) {
   json["mlp_only_layers"] = std::move(dense);
 }
 
+// The weights are ternary already, and multiplied with their scales: "offline".
+void put_bitnet(const ModelConfig& config, Json& json) {
+  json["rms_norm_eps"] = kBitnetNormEps;
+  json["final_norm_eps"] = shortest(config.norm_eps);
+  json["quantization_config"] = {{"quant_method", "bitnet"},
+                                 {"linear_class", "autobitlinear"},
+                                 {"quantization_mode", "offline"}};
+}
+
 void put_sizes(const ModelConfig& config, const ModelSpec& spec, Json& json) {
   json["hidden_size"] = config.hidden_size;
   json["num_hidden_layers"] = config.layers;
@@ -172,6 +191,7 @@ Json hf_config(const ModelConfig& config, const ModelSpec& spec, DType dtype) {
   put_windows(spec, json);
   if (config.architecture.starts_with("gemma")) put_gemma(config, spec, json);
   if (spec.moe.experts > 0) put_experts(config, spec, json);
+  if (config.architecture == "bitnet") put_bitnet(config, json);
   return json;
 }
 

@@ -111,7 +111,8 @@ absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conver
 Json config_of(const Conversion& conversion, DType dtype) {
   const Json& metadata = conversion.source->metadata;
   const bool same_layout = conversion.source->config.layout == Layout::kHuggingFace;
-  if (!same_layout || !metadata.contains("config") || metadata["config"].contains("text_config")) {
+  if (!same_layout || conversion.config.architecture == "bitnet" || !metadata.contains("config") ||
+      metadata["config"].contains("text_config")) {
     return hf_config(conversion.config, conversion.spec, dtype);
   }
   Json config = metadata["config"];
@@ -138,22 +139,6 @@ absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const st
   return create_safetensors(out + "/model.safetensors", plans_of(tensors));
 }
 
-// Families whose conversion does not yet give the same model are refused, not written wrongly.
-absl::Status check_is_known(const Checkpoint& source, Layout target) {
-  const ModelConfig& config = source.config;
-  if (config.experts > 0) return unsupported("models with routed experts cannot be converted yet");
-  if (config.architecture == "bitnet") return unsupported("BitNet models cannot be converted yet");
-  const bool scaled = config.rope_scaling.kind == RopeScaling::Kind::kLlama3 ||
-                      config.rope_scaling.kind == RopeScaling::Kind::kLongRope ||
-                      source.find("rope_freqs.weight") != nullptr;
-  if (config.layout != target && (scaled || config.architecture == "phi3")) {
-    return unsupported(
-        "{} with scaled rotations cannot change its layout yet; brisk runs it as it is",
-        config.architecture);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<ConvertResult> convert_checkpoint(const std::string& in, const std::string& out,
@@ -165,8 +150,6 @@ absl::StatusOr<ConvertResult> convert_checkpoint(const std::string& in, const st
   BRISK_ASSIGN_OR_RETURN(const auto source,
                          open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
   const bool gguf = out.ends_with(".gguf");
-  BRISK_RETURN_IF_ERROR(
-      annotate(check_is_known(*source, gguf ? Layout::kGguf : Layout::kHuggingFace), in));
   auto conversion = plan_conversion(*source, gguf ? Layout::kGguf : Layout::kHuggingFace);
   if (!conversion.ok()) return annotate(conversion.status(), in);
   ConvertResult result;

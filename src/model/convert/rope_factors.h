@@ -13,9 +13,10 @@ namespace brisk {
 // REQUIRES: the scaling is llama3's.
 std::vector<float> llama3_rope_factors(const ModelConfig& config);
 
-// The parameters that give `factors`, with the constants of every published Llama 3; nullopt when
-// they do not.
-std::optional<RopeScaling> llama3_scaling_of(const ModelConfig& config,
-                                             std::span<const float> factors);
+// Parameters that give `factors`: no scaling, a linear or llama3's. They are fitted, so that they
+// need not be the numbers the model was published with, but they give the same rotation to 1e-5;
+// nullopt when none do.
+std::optional<RopeScaling> rope_scaling_of(const ModelConfig& config,
+                                           std::span<const float> factors);
 
 }  // namespace brisk

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
+#include "model/arch/common.h"
 #include "model/bind_weights.h"
 #include "model/convert/rope_factors.h"
 
@@ -23,14 +24,24 @@ std::string_view gguf_name(const Architecture& architecture) {
 
 std::string_view hugging_face_name(const Architecture& architecture, const ModelConfig& config) {
   if (architecture.name == "llama" && config.experts > 0) return "mixtral";
+  // The class of this name heeds the window, llama's does not.
+  if (architecture.name == "llama" && config.sliding_window > 0) return "mistral";
   if (architecture.name == "gemma3") return "gemma3_text";
   const auto& names = architecture.hugging_face_names;
   return names.empty() ? "" : names.front();
 }
 
-// The families whose q and k rows GGUF reorders so that rotated pairs are neighbours.
-bool reorders_rows(const Architecture& architecture) {
-  return gguf_name(architecture) == "llama" || architecture.name == "bitnet";
+// Whether the rows of q and k lie so that rotated pairs are neighbours.
+bool interleaves(const Architecture& architecture, Layout layout) {
+  switch (layout) {
+    case Layout::kLlama2c:
+      return true;
+    case Layout::kGguf:
+      return gguf_name(architecture) == "llama";
+    case Layout::kHuggingFace:
+      return false;
+  }
+  return false;
 }
 
 bool is_gemma(const Architecture& architecture) { return architecture.name.starts_with("gemma"); }
@@ -49,9 +60,11 @@ absl::StatusOr<std::vector<float>> floats_of(const Tensor& tensor, std::string_v
 absl::Status read_rope_tensors(const Checkpoint& source, ModelConfig& config) {
   if (const Tensor* tensor = source.find("rope_freqs.weight"); tensor != nullptr) {
     BRISK_ASSIGN_OR_RETURN(const auto factors, floats_of(*tensor, "rope_freqs.weight"));
-    const auto scaling = llama3_scaling_of(config, factors);
+    const auto scaling = rope_scaling_of(config, factors);
     if (!scaling.has_value()) {
-      return unsupported("rope_freqs.weight is not Llama 3's scaling, and nothing else is known");
+      return unsupported(
+          "rope_freqs.weight follows no rule that config.json could name: it is neither a linear "
+          "scaling nor Llama 3's; keep this model in GGUF");
     }
     config.rope_scaling = *scaling;
   }
@@ -64,7 +77,13 @@ absl::Status read_rope_tensors(const Checkpoint& source, ModelConfig& config) {
     if (tensor != nullptr && factors->empty()) {
       BRISK_ASSIGN_OR_RETURN(*factors, floats_of(*tensor, name));
     }
+    if (static_cast<int64_t>(factors->size()) != config.rotary_dim / 2) {
+      return invalid_input("{}: expected {} values", name, config.rotary_dim / 2);
+    }
   }
+  // What every reader computes itself is not said.
+  const double usual = longrope_magnitude(config.context_length, scaling.original_context_length);
+  if (std::abs(scaling.attention_factor - usual) <= 1e-6 * usual) scaling.attention_factor = 0;
   return absl::OkStatus();
 }
 
@@ -76,12 +95,18 @@ absl::Status check_gguf_can_say(const Conversion& conversion) {
     return layer.sliding_window != layers.front().sliding_window;
   });
   if (mixed && !gemma) {
-    return unsupported("GGUF cannot say which layers of this model have a sliding window");
+    return unsupported(
+        "GGUF cannot say which layers of this model have a sliding window; convert to a Hugging "
+        "Face directory instead");
   }
   const bool partly_routed = std::any_of(layers.begin(), layers.end(), [&](const LayerSpec& layer) {
     return layer.routed != layers.front().routed;
   });
-  if (partly_routed) return unsupported("GGUF cannot say which layers of this model have experts");
+  if (partly_routed) {
+    return unsupported(
+        "GGUF cannot say which layers of this model have experts; convert to a Hugging Face "
+        "directory instead");
+  }
   return absl::OkStatus();
 }
 
@@ -98,6 +123,11 @@ void complete(const Conversion& conversion, ModelConfig& config) {
   if (config.experts > 0) {
     config.expert_ffn_size = spec.moe.ffn_size;
     config.normalize_expert_weights = spec.moe.normalize_weights;
+  }
+  RopeScaling& scaling = config.rope_scaling;
+  if (scaling.original_context_length == 0) scaling.original_context_length = config.context_length;
+  if (scaling.kind == RopeScaling::Kind::kLongRope) {
+    scaling.attention_factor = static_cast<double>(spec.ropes.front().magnitude);
   }
   config.tied_embeddings = conversion.source->find(conversion.source_names.head) == nullptr;
 }
@@ -129,12 +159,13 @@ absl::StatusOr<Conversion> plan_conversion(const Checkpoint& source, Layout targ
   }
   BRISK_ASSIGN_OR_RETURN(const Architecture* to, find_architecture(config));
   conversion.names = to->names(target);
-  if (is_hugging_face(target) != is_hugging_face(source.config.layout)) {
-    conversion.rows_interleave = reorders_rows(*from);
-    if (is_gemma(*from)) conversion.norm_shift = is_hugging_face(target) ? -1.0f : 1.0f;
-    if (conversion.rows_interleave && config.rotary_dim != config.head_dim) {
-      return unsupported("heads that rotate only in part cannot be reordered for this layout");
-    }
+  conversion.interleaved = interleaves(*to, target);
+  conversion.rows_move = conversion.interleaved != interleaves(*from, source.config.layout);
+  if (conversion.rows_move && config.rotary_dim != config.head_dim) {
+    return unsupported("heads that rotate only in part cannot be reordered for this layout");
+  }
+  if (is_hugging_face(target) != is_hugging_face(source.config.layout) && is_gemma(*from)) {
+    conversion.norm_shift = is_hugging_face(target) ? -1.0f : 1.0f;
   }
   if (is_hugging_face(target)) {
     BRISK_RETURN_IF_ERROR(read_rope_tensors(source, config));

@@ -14,10 +14,11 @@ struct Conversion {
   const Checkpoint* source = nullptr;
   ModelSpec spec;  // of the source, which the target shares but for names and orders
   TensorNames source_names;
-  ModelConfig config;            // of the target
-  TensorNames names;             // of the target
-  bool rows_interleave = false;  // source and target rotate different pairs: rows of q, k move
-  float norm_shift = 0;          // what is added to norm weights
+  ModelConfig config;        // of the target
+  TensorNames names;         // of the target
+  bool interleaved = false;  // the target rotates neighbours, not halves
+  bool rows_move = false;    // and the source does not, or the other way: rows of q and k move
+  float norm_shift = 0;      // what is added to norm weights
 };
 
 // Errors: Unimplemented for models that the target layout has no name for, InvalidArgument for

@@ -15,7 +15,8 @@ namespace {
 
 using Name = std::string TensorNames::*;
 
-enum class Kind : uint8_t { kMatrix, kTable, kNorm, kRotated, kExpert };
+// kRow: a matrix of one row, which GGUF has as a vector.
+enum class Kind : uint8_t { kMatrix, kTable, kNorm, kRotated, kExpert, kRow };
 
 struct Role {
   Name name;
@@ -33,6 +34,7 @@ constexpr Role kLayerRoles[] = {
     {&TensorNames::k, Kind::kRotated},
     {&TensorNames::v, Kind::kMatrix},
     {&TensorNames::qkv, Kind::kMatrix},
+    {&TensorNames::attention_sub_norm, Kind::kNorm},
     {&TensorNames::o, Kind::kMatrix},
     {&TensorNames::q_norm, Kind::kNorm},
     {&TensorNames::k_norm, Kind::kNorm},
@@ -41,6 +43,7 @@ constexpr Role kLayerRoles[] = {
     {&TensorNames::gate, Kind::kMatrix},
     {&TensorNames::up, Kind::kMatrix},
     {&TensorNames::gate_up, Kind::kMatrix},
+    {&TensorNames::ffn_sub_norm, Kind::kNorm},
     {&TensorNames::down, Kind::kMatrix},
     {&TensorNames::post_ffn_norm, Kind::kNorm},
     {&TensorNames::router, Kind::kMatrix},
@@ -50,7 +53,7 @@ constexpr Role kLayerRoles[] = {
     {&TensorNames::shared_gate, Kind::kMatrix},
     {&TensorNames::shared_up, Kind::kMatrix},
     {&TensorNames::shared_down, Kind::kMatrix},
-    {&TensorNames::shared_expert_gate, Kind::kMatrix},
+    {&TensorNames::shared_expert_gate, Kind::kRow},
 };
 
 constexpr Role kLastRoles[] = {
@@ -58,16 +61,19 @@ constexpr Role kLastRoles[] = {
     {&TensorNames::head, Kind::kTable},
 };
 
-std::string with_number(std::string pattern, int64_t number) {
-  const size_t at = pattern.find("{}");
-  return at == std::string::npos ? pattern : pattern.replace(at, 2, std::to_string(number));
-}
-
 bool is_pattern(const std::string& name) { return name.find("{}") != std::string::npos; }
 
 std::string bias_of(std::string name) {
   const size_t at = name.rfind("weight");
   return at == std::string::npos ? "" : name.replace(at, 6, "bias");
+}
+
+// The scale of a projection; empty where there is none.
+std::string scale_of(const TensorNames& names, Name projection, int64_t layer) {
+  std::string name = with_number(names.*projection, layer);
+  const size_t at = name.rfind("weight");
+  if (names.scale.empty() || at == std::string::npos) return "";
+  return name.replace(at, 6, names.scale);
 }
 
 class Planner {
@@ -79,6 +85,7 @@ class Planner {
     place_rope_factors();
     for (size_t i = 0; i < conversion_.spec.layers.size(); ++i) {
       for (const Role& role : kLayerRoles) place(role, static_cast<int64_t>(i));
+      place_bitnet(static_cast<int64_t>(i));
     }
     for (const Role& role : kLastRoles) place(role, 0);
     return std::move(tensors_);
@@ -104,15 +111,20 @@ class Planner {
     ConvertedTensor converted = of(to, *tensor);
     const bool weight = from.ends_with("weight");
     if (kind == Kind::kNorm && weight) converted.shift = conversion_.norm_shift;
-    if (kind == Kind::kRotated && conversion_.rows_interleave) {
+    if (kind == Kind::kRotated && conversion_.rows_move) {
       converted.head_dim = conversion_.spec.head_dim;
-      converted.to_interleaved = conversion_.config.layout != Layout::kHuggingFace;
+      converted.to_interleaved = conversion_.interleaved;
     }
     const bool projection = kind == Kind::kMatrix || kind == Kind::kRotated;
     if (projection && tensor->shape.size() == 2 &&
         conversion_.source_names.transposed != conversion_.names.transposed) {
       converted.transposed = true;
       converted.plan.shape = {tensor->shape[1], tensor->shape[0]};
+    }
+    if (kind == Kind::kRow && conversion_.config.layout == Layout::kHuggingFace) {
+      converted.plan.shape = {1, tensor->values()};
+    } else if (kind == Kind::kRow) {
+      converted.plan.shape = {tensor->values()};
     }
     tensors_.push_back(std::move(converted));
   }
@@ -144,6 +156,37 @@ class Planner {
       one.plan.shape.erase(one.plan.shape.begin());
       one.first_row = e * one.plan.shape.front();
       tensors_.push_back(std::move(one));
+    }
+  }
+
+  // bitllama2.c has neither norms in front of its projections nor scales apart from them; the
+  // others have norms that stand for none (see model/arch/bitnet.cc), Hugging Face also scales.
+  void place_bitnet(int64_t layer) {
+    const TensorNames& names = conversion_.names;
+    if (names.scale.empty()) return;
+    const auto place_all = [&](const std::string& pattern, int64_t size, float value) {
+      const std::vector<float> values(static_cast<size_t>(size), value);
+      constant(with_number(pattern, layer), values);
+    };
+    const ModelSpec& spec = conversion_.spec;
+    if (conversion_.source_names.scale.empty()) {
+      const int64_t mixed = int64_t{spec.heads} * spec.head_dim;
+      for (const auto& [pattern, width] :
+           {std::pair(&names.attention_norm, int64_t{spec.hidden_size}),
+            std::pair(&names.attention_sub_norm, mixed),
+            std::pair(&names.ffn_norm, int64_t{spec.hidden_size}),
+            std::pair(&names.ffn_sub_norm, int64_t{spec.ffn_size})}) {
+        place_all(*pattern, width, 1 / static_cast<float>(width));
+      }
+    }
+    for (const Role& role : kLayerRoles) {
+      if (role.kind != Kind::kMatrix && role.kind != Kind::kRotated) continue;
+      find(scale_of(conversion_.source_names, role.name, layer));
+      const bool is_projection =
+          find(with_number(conversion_.source_names.*role.name, layer)) != nullptr;
+      if (is_projection && conversion_.config.layout == Layout::kHuggingFace) {
+        place_all(scale_of(names, role.name, layer), 1, 1);
+      }
     }
   }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/checkpoint/tensor_encoder.h"
 #include "model/checkpoint/tensor_file_writer.h"
 #include "model/convert/target.h"
 
@@ -24,7 +25,8 @@ struct ConvertedTensor {
 
   // Its bytes are the source's bytes, when the format stays.
   bool is_copy() const {
-    return sources.size() == 1 && first_row == 0 && head_dim == 0 && !transposed && shift == 0;
+    return sources.size() == 1 && head_dim == 0 && !transposed && shift == 0 &&
+           sources.front()->values() == values_of(plan.shape);
   }
 
   // Rows [begin, begin + count), a row being the innermost dimension. Thread-safe after prepare().
