@@ -12,6 +12,13 @@ struct RowRun {
   const float* sums;
   const int32_t* starts;  // of the format's offset
   int64_t stride;         // rows of the block: from a group to the next
+
+  void advance(int starts_per_row) {  // to the next group
+    codes += kGroupInputs * stride;
+    scales += stride;
+    sums += stride;
+    starts += starts_per_row * stride;
+  }
 };
 
 template <class P>
@@ -39,15 +46,8 @@ inline int64_t rows_of_pass(const QuantizedRows& x) {
   return (blocks < 1 ? 1 : blocks) * kRowBlock;
 }
 
-// Calls Tile<P, R>::run(args, row, panel) for runs of R rows that never cross a block, R among the
-// instruction set's sizes: kSizes, largest first, ending with 1.
-template <class P, template <class, int> class Tile, int R, int... Smaller>
-inline void tile_rows(const PanelArgs& a, int64_t row, int64_t end, int64_t panel) {
-  for (; end - row >= R; row += R) Tile<P, R>::run(a, row, panel);
-  if constexpr (sizeof...(Smaller) > 0) tile_rows<P, Tile, Smaller...>(a, row, end, panel);
-}
-
-template <class P, template <class, int> class Tile, int... Sizes>
+// Calls T::run(args, row, rows, panel) for blocks of up to kRowBlock rows that lie together.
+template <class P, class T>
 inline void panel_product(const PanelArgs& a) {
   const int64_t pass = rows_of_pass(a.x);
   const int64_t panels = (a.cols + kPanelColumns - 1) / kPanelColumns;
@@ -55,8 +55,7 @@ inline void panel_product(const PanelArgs& a) {
     const int64_t last = first + pass < a.x.rows ? first + pass : a.x.rows;
     for (int64_t panel = 0; panel < panels; ++panel) {
       for (int64_t row = first; row < last; row += kRowBlock) {
-        const int64_t end = row + kRowBlock < last ? row + kRowBlock : last;
-        tile_rows<P, Tile, Sizes...>(a, row, end, panel);
+        T::run(a, row, last - row < kRowBlock ? last - row : kRowBlock, panel);
       }
     }
   }

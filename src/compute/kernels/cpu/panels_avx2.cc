@@ -126,119 +126,142 @@ inline __m256i four_inputs(const int8_t* codes) {
 }
 
 template <class P>
-inline __m256i multiply(__m256i w, __m256i magnitude, __m256i x) {
-  if constexpr (P::kSigned) return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, w));
-  return _mm256_maddubs_epi16(w, x);
+inline __m256i start(const RowRun& x, int64_t r, int which) {
+  if constexpr (P::kOffset == 0) return _mm256_setzero_si256();
+  return _mm256_set1_epi32(x.starts[P::kStarts * r + which]);
 }
 
-// total[r] += the products of inputs 4 j .. 4 j + 3 for j in [J, J + N).
-template <class P, int R, int J, int N>
-inline void dot(const RowRun& x, const char* p, int half, __m256i (&total)[R]) {
+// Inputs 4 j .. 4 j + 3 of one row for j in [J, J + N), N codes that may be added in s16.
+template <class P, int J, int N>
+inline __m256i dot(__m256i total, const __m256i (&w)[8], const int8_t* codes) {
   const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
   for (int from = J; from < J + N; from += P::kSteps) {
-    __m256i pairs[R];
+    __m256i pairs = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int j = from; j < from + P::kSteps; ++j) {
-      const __m256i w = P::code(p, j, half);
-      const __m256i magnitude = P::kSigned ? _mm256_abs_epi8(w) : w;
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        const __m256i product =
-            multiply<P>(w, magnitude, four_inputs(x.codes + kGroupInputs * r + 4 * j));
-        pairs[r] = j == from ? product : _mm256_add_epi16(pairs[r], product);
-      }
+      const __m256i product = _mm256_maddubs_epi16(w[j], four_inputs(codes + 4 * j));
+      pairs = j == from ? product : _mm256_add_epi16(pairs, product);
     }
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      total[r] = _mm256_add_epi32(total[r], _mm256_madd_epi16(pairs[r], ones));
-    }
+    total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, ones));
   }
+  return total;
 }
 
-template <int R>
-inline void add_scaled(const RowRun& x, __m256 scale, const __m256i (&total)[R], __m256 (&acc)[R]) {
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) {
-    const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[r]));
-    acc[r] = _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(total[r]), acc[r]);
-  }
+inline __m256 add_scaled(__m256 acc, __m256 scale, float x_scale, __m256i total) {
+  const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x_scale));
+  return _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(total), acc);
 }
 
-template <class P, int R>
-inline void start(const RowRun& x, int which, __m256i (&total)[R]) {
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) {
-    total[r] = P::kOffset == 0 || P::kSigned ? _mm256_setzero_si256()
-                                             : _mm256_set1_epi32(x.starts[P::kStarts * r + which]);
-  }
-}
-
-template <class P, int R>
-inline void add_group(const RowRun& x, const char* block, int g, int half, __m256 (&acc)[R]) {
+// One group of half a panel for all rows: its weights stay in registers, the sums in the
+// first-level cache.
+template <class P>
+inline void add_group(const RowRun& x, int64_t rows, const char* block, int g, int half,
+                      float (*acc)[8]) {
   const char* p = block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
-  __m256 scale[2], minimum;
+  __m256 scale[2], minimum = _mm256_setzero_ps();
   P::scales(block, g, half, scale, &minimum);
-  __m256i total[R];
-  start<P, R>(x, 0, total);
-  if constexpr (P::kHalves) {
-    dot<P, R, 0, 4>(x, p, half, total);
-    add_scaled<R>(x, scale[0], total, acc);
-    start<P, R>(x, 1, total);
-    dot<P, R, 4, 4>(x, p, half, total);
-    add_scaled<R>(x, scale[1], total, acc);
-  } else {
-    dot<P, R, 0, 8>(x, p, half, total);
-    add_scaled<R>(x, scale[0], total, acc);
-    if constexpr (P::kMinimum) {
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        acc[r] = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), acc[r]);
-      }
+  __m256i w[8];
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) w[j] = P::code(p, j, half);
+  for (int64_t r = 0; r < rows; ++r) {
+    const int8_t* codes = x.codes + kGroupInputs * r;
+    __m256 sum = _mm256_load_ps(acc[r]);
+    if constexpr (P::kHalves) {
+      sum = add_scaled(sum, scale[0], x.scales[r], dot<P, 0, 4>(start<P>(x, r, 0), w, codes));
+      sum = add_scaled(sum, scale[1], x.scales[r], dot<P, 4, 4>(start<P>(x, r, 1), w, codes));
+    } else {
+      sum = add_scaled(sum, scale[0], x.scales[r], dot<P, 0, 8>(start<P>(x, r, 0), w, codes));
+      if constexpr (P::kMinimum) sum = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), sum);
     }
+    _mm256_store_ps(acc[r], sum);
   }
 }
 
-template <class P, int R>
+// Whole bytes: |w| as u8 times sign(w) x as s8, widened after every step. `w` and `magnitude` of
+// half the group fit into registers.
+template <class P, int J>
+inline __m256i signed_dot(__m256i total, const __m256i (&w)[4], const __m256i (&magnitude)[4],
+                          const int8_t* codes) {
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m256i x = _mm256_sign_epi8(four_inputs(codes + 4 * (J + j)), w[j]);
+    const __m256i pairs = _mm256_maddubs_epi16(magnitude[j], x);
+    total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  return total;
+}
+
+template <class P, int J>
+inline void load_signed(const char* p, int half, __m256i (&w)[4], __m256i (&magnitude)[4]) {
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    w[j] = P::code(p, J + j, half);
+    magnitude[j] = _mm256_abs_epi8(w[j]);
+  }
+}
+
+template <class P>
+inline void add_signed_group(const RowRun& x, int64_t rows, const char* block, int g, int half,
+                             float (*acc)[8]) {
+  const char* p = block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
+  alignas(32) __m256i totals[kRowBlock];
+  __m256i w[4], magnitude[4];
+  load_signed<P, 0>(p, half, w, magnitude);
+  for (int64_t r = 0; r < rows; ++r) {
+    totals[r] = signed_dot<P, 0>(_mm256_setzero_si256(), w, magnitude, x.codes + kGroupInputs * r);
+  }
+  __m256 scale[2], minimum = _mm256_setzero_ps();
+  P::scales(block, g, half, scale, &minimum);
+  load_signed<P, 4>(p, half, w, magnitude);
+  for (int64_t r = 0; r < rows; ++r) {
+    const __m256i total = signed_dot<P, 4>(totals[r], w, magnitude, x.codes + kGroupInputs * r);
+    __m256 sum = add_scaled(_mm256_load_ps(acc[r]), scale[0], x.scales[r], total);
+    if constexpr (P::kMinimum) sum = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), sum);
+    _mm256_store_ps(acc[r], sum);
+  }
+}
+
+void finish(const PanelArgs& a, int64_t row, int64_t rows, int64_t col, const float (*acc)[8]) {
+  if (col >= a.cols) return;
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(a.cols - col)), lanes);
+  for (int64_t r = 0; r < rows; ++r) {
+    float* y = a.y + (row + r) * a.y_stride + col;
+    __m256 value = _mm256_load_ps(acc[r]);
+    if (a.bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(a.bias + col, mask));
+    if (a.add) value = _mm256_add_ps(_mm256_maskload_ps(y, mask), value);
+    _mm256_maskstore_ps(y, mask, value);
+  }
+}
+
+// A whole block of rows against a panel.
+template <class P>
 struct Tile {
-  static void run(const PanelArgs& a, int64_t row, int64_t panel) {
+  static void run(const PanelArgs& a, int64_t row, int64_t rows, int64_t panel) {
     for (int half = 0; half < 2; ++half) {
       RowRun x = rows_from<P>(a.x, row);
       const char* block = static_cast<const char*>(a.panels) + panel * a.panel_bytes;
       const char* const end = block + a.panel_bytes;
-      __m256 acc[R];
-      for (int r = 0; r < R; ++r) acc[r] = _mm256_setzero_ps();
+      alignas(32) float acc[kRowBlock][8] = {};
       for (; block < end; block += P::kLayout.block_bytes()) {
         for (int g = 0; g < P::kLayout.groups; ++g) {
-          add_group<P, R>(x, block, g, half, acc);
-          x.codes += kGroupInputs * x.stride;
-          x.scales += x.stride;
-          x.sums += x.stride;
-          x.starts += P::kStarts * x.stride;
+          if constexpr (P::kSigned) {
+            add_signed_group<P>(x, rows, block, g, half, acc);
+          } else {
+            add_group<P>(x, rows, block, g, half, acc);
+          }
+          x.advance(P::kStarts);
         }
       }
-      finish(a, row, panel * kPanelColumns + 8 * half, acc);
-    }
-  }
-
-  static void finish(const PanelArgs& a, int64_t row, int64_t col, __m256 (&acc)[R]) {
-    if (col >= a.cols) return;
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i mask =
-        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(a.cols - col)), lanes);
-    for (int r = 0; r < R; ++r) {
-      float* y = a.y + (row + r) * a.y_stride + col;
-      __m256 value = acc[r];
-      if (a.bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(a.bias + col, mask));
-      if (a.add) value = _mm256_add_ps(_mm256_maskload_ps(y, mask), value);
-      _mm256_maskstore_ps(y, mask, value);
+      finish(a, row, rows, panel * kPanelColumns + 8 * half, acc);
     }
   }
 };
 
 template <class P>
 void linear(const PanelArgs& a) {
-  panel_product<P, Tile, 4, 2, 1>(a);
+  panel_product<P, Tile<P>>(a);
 }
 
 int32_t integer_peak(int64_t iterations) {

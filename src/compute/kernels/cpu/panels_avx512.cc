@@ -129,81 +129,96 @@ inline __m512i four_inputs(const int8_t* codes) {
   return _mm512_set1_epi32(four);
 }
 
-// sum += the products of inputs 4 j .. 4 j + 3 for j in [J, J + N).
-template <int J, int N>
-inline __m512i dot(__m512i sum, const __m512i (&w)[8], const int8_t* codes) {
-#pragma GCC unroll 8
-  for (int j = J; j < J + N; ++j) sum = _mm512_dpbusd_epi32(sum, w[j], four_inputs(codes + 4 * j));
-  return sum;
-}
+// Rows whose sums are made side by side: their chains of vpdpbusd hide each other's latency.
+constexpr int kRowsTogether = 2;
 
+// R rows from `r` on: acc += the group's weights times their activations.
 template <class P, int R>
-inline void add_group(const RowRun& x, const __m512i (&w)[8], const __m512 (&scale)[2],
-                      __m512 minimum, __m512 (&acc)[R]) {
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    const int8_t* codes = x.codes + kGroupInputs * r;
-    const __m512 x_scale = _mm512_set1_ps(x.scales[r]);
-    if constexpr (P::kHalves) {
-      const __m512i low = dot<0, 4>(_mm512_set1_epi32(x.starts[2 * r]), w, codes);
-      const __m512i high = dot<4, 4>(_mm512_set1_epi32(x.starts[2 * r + 1]), w, codes);
-      acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(scale[0], x_scale), _mm512_cvtepi32_ps(low), acc[r]);
-      acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(scale[1], x_scale), _mm512_cvtepi32_ps(high), acc[r]);
-    } else {
-      const __m512i start =
-          P::kOffset == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(x.starts[r]);
-      const __m512i sum = dot<0, 8>(start, w, codes);
-      acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(scale[0], x_scale), _mm512_cvtepi32_ps(sum), acc[r]);
-      if constexpr (P::kMinimum) {
-        acc[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(x.sums[r]), acc[r]);
-      }
+inline void add_rows(const RowRun& x, int64_t r, const __m512i (&w)[8], const __m512 (&scale)[2],
+                     __m512 minimum, float (*acc)[kPanelColumns]) {
+  __m512i sums[R][P::kStarts];
+  const int8_t* codes = x.codes + kGroupInputs * r;
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 2
+    for (int h = 0; h < P::kStarts; ++h) {
+      sums[i][h] = P::kOffset == 0 ? _mm512_setzero_si512()
+                                   : _mm512_set1_epi32(x.starts[P::kStarts * (r + i) + h]);
     }
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) {
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) {
+      __m512i& sum = sums[i][j * P::kStarts / 8];
+      sum = _mm512_dpbusd_epi32(sum, w[j], four_inputs(codes + kGroupInputs * i + 4 * j));
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) {
+    __m512 y = _mm512_load_ps(acc[r + i]);
+    const __m512 x_scale = _mm512_set1_ps(x.scales[r + i]);
+#pragma GCC unroll 2
+    for (int h = 0; h < P::kStarts; ++h) {
+      y = _mm512_fmadd_ps(_mm512_mul_ps(scale[h], x_scale), _mm512_cvtepi32_ps(sums[i][h]), y);
+    }
+    if constexpr (P::kMinimum) y = _mm512_fmadd_ps(minimum, _mm512_set1_ps(x.sums[r + i]), y);
+    _mm512_store_ps(acc[r + i], y);
   }
 }
 
-template <class P, int R>
+// One group for all rows: its weights stay in registers, the sums in the first-level cache.
+template <class P>
+inline void add_group(const RowRun& x, int64_t rows, const char* block, int g,
+                      float (*acc)[kPanelColumns]) {
+  __m512i w[8];
+  __m512 scale[2], minimum = _mm512_setzero_ps();
+  P::scales(block, g, scale, &minimum);
+  P::codes(block, g, w);
+  int64_t r = 0;
+  for (; r + kRowsTogether <= rows; r += kRowsTogether) {
+    add_rows<P, kRowsTogether>(x, r, w, scale, minimum, acc);
+  }
+  for (; r < rows; ++r) add_rows<P, 1>(x, r, w, scale, minimum, acc);
+}
+
+void finish(const PanelArgs& a, int64_t row, int64_t rows, int64_t col,
+            const float (*acc)[kPanelColumns]) {
+  const int64_t left = a.cols - col;
+  const __mmask16 mask = left < kPanelColumns ? static_cast<__mmask16>((1u << left) - 1)
+                                              : static_cast<__mmask16>(0xFFFF);
+  for (int64_t r = 0; r < rows; ++r) {
+    float* y = a.y + (row + r) * a.y_stride + col;
+    __m512 value = _mm512_load_ps(acc[r]);
+    if (a.bias != nullptr) {
+      value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, a.bias + col));
+    }
+    if (a.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
+    _mm512_mask_storeu_ps(y, mask, value);
+  }
+}
+
+// A whole block of rows against a panel.
+template <class P>
 struct Tile {
-  static void run(const PanelArgs& a, int64_t row, int64_t panel) {
+  static void run(const PanelArgs& a, int64_t row, int64_t rows, int64_t panel) {
     RowRun x = rows_from<P>(a.x, row);
     const char* block = static_cast<const char*>(a.panels) + panel * a.panel_bytes;
     const char* const end = block + a.panel_bytes;
-    __m512 acc[R];
-    for (int r = 0; r < R; ++r) acc[r] = _mm512_setzero_ps();
+    alignas(64) float acc[kRowBlock][kPanelColumns] = {};
     for (; block < end; block += P::kLayout.block_bytes()) {
       for (int g = 0; g < P::kLayout.groups; ++g) {
-        __m512i w[8];
-        __m512 scale[2], minimum = _mm512_setzero_ps();
-        P::scales(block, g, scale, &minimum);
-        P::codes(block, g, w);
-        add_group<P, R>(x, w, scale, minimum, acc);
-        x.codes += kGroupInputs * x.stride;
-        x.scales += x.stride;
-        x.sums += x.stride;
-        x.starts += P::kStarts * x.stride;
+        add_group<P>(x, rows, block, g, acc);
+        x.advance(P::kStarts);
       }
     }
-    finish(a, row, panel * kPanelColumns, acc);
-  }
-
-  static void finish(const PanelArgs& a, int64_t row, int64_t col, __m512 (&acc)[R]) {
-    const int64_t left = a.cols - col;
-    const __mmask16 mask = left < kPanelColumns ? static_cast<__mmask16>((1u << left) - 1)
-                                                : static_cast<__mmask16>(0xFFFF);
-    for (int r = 0; r < R; ++r) {
-      float* y = a.y + (row + r) * a.y_stride + col;
-      __m512 value = acc[r];
-      if (a.bias != nullptr) {
-        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, a.bias + col));
-      }
-      if (a.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
-      _mm512_mask_storeu_ps(y, mask, value);
-    }
+    finish(a, row, rows, panel * kPanelColumns, acc);
   }
 };
 
 template <class P>
 void linear(const PanelArgs& a) {
-  panel_product<P, Tile, 16, 12, 8, 6, 4, 3, 2, 1>(a);
+  panel_product<P, Tile<P>>(a);
 }
 
 int32_t integer_peak(int64_t iterations) {

@@ -104,9 +104,13 @@ inline void add_group(const RowRun& x, const char* block, int g, float (&acc)[kP
   }
 }
 
-template <class P, int R>
+template <class P>
 struct Tile {
-  static void run(const PanelArgs& a, int64_t row, int64_t panel) {
+  static void run(const PanelArgs& a, int64_t row, int64_t rows, int64_t panel) {
+    for (int64_t r = row; r < row + rows; ++r) run_row(a, r, panel);
+  }
+
+  static void run_row(const PanelArgs& a, int64_t row, int64_t panel) {
     RowRun x = rows_from<P>(a.x, row);
     const char* block = static_cast<const char*>(a.panels) + panel * a.panel_bytes;
     const char* const end = block + a.panel_bytes;
@@ -114,10 +118,7 @@ struct Tile {
     for (; block < end; block += P::kLayout.block_bytes()) {
       for (int g = 0; g < P::kLayout.groups; ++g) {
         add_group<P>(x, block, g, acc);
-        x.codes += kGroupInputs * x.stride;
-        x.scales += x.stride;
-        x.sums += x.stride;
-        x.starts += P::kStarts * x.stride;
+        x.advance(P::kStarts);
       }
     }
     for (int64_t c = panel * kPanelColumns; c < a.cols && c < (panel + 1) * kPanelColumns; ++c) {
@@ -131,7 +132,7 @@ struct Tile {
 
 template <class P>
 void linear(const PanelArgs& a) {
-  panel_product<P, Tile, 1>(a);
+  panel_product<P, Tile<P>>(a);
 }
 
 int32_t integer_peak(int64_t iterations) {
