@@ -113,7 +113,7 @@ CommandAction add_bench(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
   add_activations_option(app, &options->activations);
-  app.add_flag("--kv-f32", options->bench.kv_f32, "KV cache in f32 instead of bf16");
+  add_kv_dtype_option(app, &options->bench.kv_dtype);
   app.add_flag("--json", options->json, "Print a JSON list");
   return [options] { return bench(*options); };
 }

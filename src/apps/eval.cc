@@ -81,6 +81,7 @@ CommandAction add_eval(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--threads", options->perplexity.threads, "Threads (0: all)")
       ->capture_default_str();
+  add_kv_dtype_option(app, &options->perplexity.kv_dtype);
   add_activations_option(app, &options->activations);
   app.add_flag("--json", options->json, "Print a JSON object");
   return [options] { return eval(*options); };

@@ -22,22 +22,6 @@
 namespace brisk {
 namespace {
 
-KvElement kv_element(const Model& model, KvDType dtype) {
-  switch (dtype) {
-    case KvDType::kF32:
-      return KvElement::kF32;
-    case KvDType::kF16:
-      return KvElement::kF16;
-    case KvDType::kBF16:
-      return KvElement::kBF16;
-    case KvDType::kAuto:
-      break;
-  }
-  // A cache coarser than the weights would be the first thing to cost quality.
-  const bool exact = model.weights.layers.front().q.weight.dtype == DType::kF32;
-  return exact ? KvElement::kF32 : KvElement::kBF16;
-}
-
 // What EngineOptions leave open, settled.
 struct Sizes {
   KvElement element = KvElement::kF32;
@@ -47,7 +31,7 @@ struct Sizes {
 
 absl::StatusOr<Sizes> settle_sizes(const Model& model, const EngineOptions& options) {
   Sizes sizes;
-  sizes.element = kv_element(model, options.kv_dtype);
+  sizes.element = kv_element_for(model, options.kv_dtype);
   sizes.context = model.spec.context_length;
   if (options.context_max > 0) sizes.context = std::min(sizes.context, options.context_max);
   const int64_t block_bytes = kv_block_bytes(model.spec, sizes.element);

@@ -16,11 +16,10 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "model/kv_memory.h"
 #include "model/model.h"
 
 namespace brisk {
-
-enum class KvDType : uint8_t { kAuto, kF32, kF16, kBF16 };
 
 struct EngineOptions {
   int threads = 0;                // 0: as many as the process may use

@@ -10,23 +10,43 @@
 namespace brisk {
 namespace {
 
-int64_t element_bytes(KvElement element) { return element == KvElement::kF32 ? 4 : 2; }
-
 // The shape of one layer's blocks; pointers still null. Keys are (heads, head_dim, 16 tokens),
-// values (heads, 16 tokens, head_dim rounded up to 16).
+// values (heads, 16 tokens, head_dim rounded up to 16), each followed by its scales if it has any.
 KvLayer layer_shape(const ModelSpec& spec, KvElement element) {
   KvLayer layer;
   layer.element = element;
   layer.kv_heads = spec.kv_heads;
   layer.head_dim = spec.head_dim;
-  layer.head_bytes_keys = spec.head_dim * kKvBlockTokens * element_bytes(element);
+  const KvElementLayout& bytes = kKvElementLayouts[static_cast<size_t>(element)];
+  layer.head_bytes_keys = spec.head_dim * kKvBlockTokens * bytes.element_bytes + bytes.scales_bytes;
   layer.head_bytes_values =
-      round_up<int64_t>(spec.head_dim, 16) * kKvBlockTokens * element_bytes(element);
+      round_up<int64_t>(spec.head_dim, 16) * kKvBlockTokens * bytes.element_bytes +
+      bytes.scales_bytes;
   layer.block_bytes = spec.kv_heads * (layer.head_bytes_keys + layer.head_bytes_values);
   return layer;
 }
 
 }  // namespace
+
+KvElement kv_element_for(const Model& model, KvDType dtype) {
+  switch (dtype) {
+    case KvDType::kF32:
+      return KvElement::kF32;
+    case KvDType::kF16:
+      return KvElement::kF16;
+    case KvDType::kBF16:
+      return KvElement::kBF16;
+    case KvDType::kInt8:
+      return KvElement::kInt8;
+    case KvDType::kFp8:
+      return KvElement::kFp8;
+    case KvDType::kAuto:
+      break;
+  }
+  // A cache coarser than the weights would be the first thing to cost quality.
+  const bool exact = model.weights.layers.front().q.weight.dtype == DType::kF32;
+  return exact ? KvElement::kF32 : KvElement::kBF16;
+}
 
 int64_t kv_block_bytes(const ModelSpec& spec, KvElement element) {
   return layer_shape(spec, element).block_bytes * static_cast<int64_t>(spec.layers.size());
@@ -46,6 +66,7 @@ absl::StatusOr<std::unique_ptr<KvMemory>> KvMemory::create(const ModelSpec& spec
     return exhausted("no memory for a KV cache of {}; ask for fewer tokens of KV",
                      human_bytes(bytes));
   }
+  ::madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: not every kernel grants it
   layer.keys = static_cast<std::byte*>(memory);
   layer.values = layer.keys + layer.kv_heads * layer.head_bytes_keys;
   return std::unique_ptr<KvMemory>(new KvMemory(layer, static_cast<int64_t>(spec.layers.size()),

@@ -10,9 +10,14 @@
 #include <memory>
 
 #include "compute/backend/cpu_ops.h"
+#include "model/model.h"
 #include "model/spec.h"
 
 namespace brisk {
+
+// What a user may ask for. Auto: f32 for f32 weights, bf16 for all others.
+enum class KvDType : uint8_t { kAuto, kF32, kF16, kBF16, kInt8, kFp8 };
+KvElement kv_element_for(const Model& model, KvDType dtype);
 
 // Bytes of one block (kKvBlockTokens tokens, all layers).
 int64_t kv_block_bytes(const ModelSpec& spec, KvElement element);

@@ -175,7 +175,7 @@ TEST_P(Invariance, EveryInstructionSetGivesTheSame) {
 }
 
 TEST_P(Invariance, SixteenBitCachesKeepTheContractToo) {
-  for (const KvDType dtype : {KvDType::kF16, KvDType::kBF16}) {
+  for (const KvDType dtype : {KvDType::kF16, KvDType::kBF16, KvDType::kInt8, KvDType::kFp8}) {
     EngineOptions options = small_engine();
     options.kv_dtype = dtype;
     std::vector<Answers> alone;

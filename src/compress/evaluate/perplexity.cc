@@ -31,13 +31,14 @@ double surprise(std::span<const float> logits, int32_t token) {
 // Feeds one window at a time through its own decoder.
 class Scorer {
  public:
-  static absl::StatusOr<std::unique_ptr<Scorer>> create(const Model& model, int threads,
+  static absl::StatusOr<std::unique_ptr<Scorer>> create(const Model& model,
+                                                        const PerplexityOptions& options,
                                                         int64_t window) {
     BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
-    BRISK_ASSIGN_OR_RETURN(
-        std::unique_ptr<KvMemory> kv,
-        KvMemory::create(model.spec, KvElement::kF32, ceil_div<int64_t>(window, kKvBlockTokens)));
-    return std::unique_ptr<Scorer>(new Scorer(model, *kernels, threads, std::move(kv)));
+    BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
+                           KvMemory::create(model.spec, kv_element_for(model, options.kv_dtype),
+                                            ceil_div<int64_t>(window, kKvBlockTokens)));
+    return std::unique_ptr<Scorer>(new Scorer(model, *kernels, options.threads, std::move(kv)));
   }
 
   // Nats of tokens 1, 2, ... of the window, each given those before.
@@ -135,7 +136,7 @@ absl::StatusOr<PerplexityReport> measure_perplexity(const Model& model,
       std::min<int64_t>(options.context > 0 ? options.context : 2048, model.spec.context_length);
   if (window < 2) return invalid_input("a window of {} tokens predicts nothing", window);
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Scorer> scorer,
-                         Scorer::create(model, options.threads, window));
+                         Scorer::create(model, options, window));
   const SteadyClock clock;
   const Instant start = clock.now();
   const int32_t bos = tokenizer.rules().bos;

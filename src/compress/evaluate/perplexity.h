@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model/kv_memory.h"
 #include "model/model.h"
 
 namespace brisk {
@@ -15,6 +16,7 @@ namespace brisk {
 struct PerplexityOptions {
   int threads = 0;      // 0: all
   int64_t context = 0;  // tokens of a window; 0: the model's context, at most 2,048
+  KvDType kv_dtype = KvDType::kF32;
 };
 
 // Every document by itself. One longer than a window is cut into consecutive windows; every window

@@ -98,7 +98,7 @@ absl::StatusOr<BenchReport> bench_model(const Model& model, const std::vector<Be
   report.weight_bytes = weight_bytes_per_step(model);
   progress("the machine's limits");
   BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*kernels, team));
-  const KvElement element = options.kv_f32 ? KvElement::kF32 : KvElement::kBF16;
+  const KvElement element = kv_element_for(model, options.kv_dtype);
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, element, blocks));
   const int64_t rows_max = std::max(options.tokens_per_step, batch_max);

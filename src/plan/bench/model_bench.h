@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compute/backend/limits.h"
+#include "model/kv_memory.h"
 #include "model/model.h"
 
 namespace brisk {
@@ -27,7 +28,7 @@ struct BenchOptions {
   int threads = 0;            // 0: all
   int repetitions = 5;        // the median counts
   int tokens_per_step = 512;  // prefill is cut into steps of so many rows
-  bool kv_f32 = false;        // KV in f32 instead of bf16
+  KvDType kv_dtype = KvDType::kBF16;
 };
 
 struct BenchResult {

@@ -53,7 +53,7 @@ absl::StatusOr<ProfileReport> profile_model(
   report.isa = kernels->name;
   progress("the machine's limits");
   BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*kernels, team));
-  const KvElement element = options.kv_f32 ? KvElement::kF32 : KvElement::kBF16;
+  const KvElement element = kv_element_for(model, options.kv_dtype);
   const int64_t blocks = test.batch * ceil_div<int64_t>(test.context + test.tokens, kKvBlockTokens);
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, element, blocks));

@@ -261,12 +261,59 @@ std::vector<float> attend(const KernelTable& kernels, const Cache& cache, const 
   return out;
 }
 
+// The 8-bit values of fp8 e4m3 are what they are defined to be, and everything between two of them
+// goes to the nearer one, or the even one.
+TEST_P(Kernels, Fp8ElementsAreTheNearestOnesOfE4M3) {
+  std::vector<float> grid;  // of non-negative numbers, code by code
+  for (int code = 0; code < 127; ++code) {
+    const int exponent = code >> 3, mantissa = code & 7;
+    grid.push_back(exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                 : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10));
+  }
+  ASSERT_EQ(grid.back(), 448);
+  Rng rng(12);
+  // A vector whose largest magnitude is 448 has the scale 1.
+  constexpr int64_t kDim = 16;
+  for (int round = 0; round < 400; ++round) {
+    std::vector<float> x(kDim);
+    for (float& value : x) {
+      const auto code = rng.next_below(126);
+      const float low = grid[code], high = grid[code + 1];
+      value = round % 3 == 0   ? low
+              : round % 3 == 1 ? (low + high) / 2
+                               : low + (high - low) * static_cast<float>(rng.next_uniform());
+      if (rng.next_below(2) == 0) value = -value;
+    }
+    x[0] = 448;
+    std::vector<uint8_t> keys(kDim * 16 + 64), values(kDim * 16 + 64);
+    table().kv_append[static_cast<size_t>(KvElement::kFp8)]({.key = x.data(),
+                                                             .value = x.data(),
+                                                             .head_dim = kDim,
+                                                             .value_stride = kDim,
+                                                             .keys = keys.data(),
+                                                             .values = values.data(),
+                                                             .slot = 0});
+    for (size_t i = 0; i < kDim; ++i) {
+      const float magnitude = std::abs(x[i]);
+      size_t best = 0;
+      for (size_t code = 1; code < grid.size(); ++code) {
+        const float distance = std::abs(grid[code] - magnitude);
+        const float least = std::abs(grid[best] - magnitude);
+        if (distance < least || (distance == least && code % 2 == 0)) best = code;
+      }
+      EXPECT_EQ(values[i] & 127, static_cast<int>(best)) << x[i];
+      EXPECT_EQ(keys[16 * i], values[i]);
+    }
+  }
+}
+
 TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
   Rng rng(6);
   for (const int64_t dim : {8, 20, 64, 80}) {
     const int64_t tokens = 530;
     const auto k = gaussians(rng, tokens * dim), v = gaussians(rng, tokens * dim);
-    for (const KvElement element : {KvElement::kF32, KvElement::kF16, KvElement::kBF16}) {
+    for (const KvElement element :
+         {KvElement::kF32, KvElement::kF16, KvElement::kBF16, KvElement::kInt8, KvElement::kFp8}) {
       const Cache mine = fill_cache(table(), element, dim, k, v);
       const Cache scalar = fill_cache(kKernelsScalar, element, dim, k, v);
       ASSERT_EQ(mine.keys, scalar.keys);
@@ -277,7 +324,10 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
         const auto out = attend(table(), mine, query, q);
         ASSERT_TRUE(same_bits(out, attend(kKernelsScalar, scalar, query, q)))
             << "dim " << dim << " last " << query.last;
-        if (element != KvElement::kF32) continue;
+        const double tolerance = element == KvElement::kF32    ? 2e-5
+                                 : element == KvElement::kFp8  ? 0.2
+                                 : element == KvElement::kInt8 ? 0.05
+                                                               : 0.02;
         for (int64_t h = 0; h < query.heads; ++h) {
           std::vector<double> exact(static_cast<size_t>(dim));
           double total = 0;
@@ -297,7 +347,7 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
           }
           for (int64_t d = 0; d < dim; ++d) {
             ASSERT_NEAR(out[static_cast<size_t>(h * dim + d)],
-                        exact[static_cast<size_t>(d)] / total, 2e-5);
+                        exact[static_cast<size_t>(d)] / total, tolerance);
           }
         }
       }

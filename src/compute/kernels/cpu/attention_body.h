@@ -12,50 +12,133 @@ namespace {
 
 constexpr int64_t kSegmentTokens = kKvSegmentBlocks * kKvBlockTokens;
 
+// kMax: 0, or the largest number that elements hold; they are then scaled by token and head.
 struct F32Kv {
   static constexpr int64_t kBytes = 4;
+  static constexpr float kMax = 0;
   static Vec load(const char* p) { return brisk::load(p); }
   static void store(char* p, Vec a) { brisk::store(p, a); }
 };
 struct F16Kv {
   static constexpr int64_t kBytes = 2;
+  static constexpr float kMax = 0;
   static Vec load(const char* p) { return load_f16(p); }
   static void store(char* p, Vec a) { store_f16(p, a); }
 };
 struct BF16Kv {
   static constexpr int64_t kBytes = 2;
+  static constexpr float kMax = 0;
   static Vec load(const char* p) { return load_bf16(p); }
   static void store(char* p, Vec a) { store_bf16(p, a); }
 };
+struct Int8Kv {
+  static constexpr int64_t kBytes = 1;
+  static constexpr float kMax = 127;
+  static Vec load(const char* p) { return load_i8(p); }
+  static void store(char* p, Vec a) { store_i8(p, round_to_even(a)); }
+};
+struct Fp8Kv {
+  static constexpr int64_t kBytes = 1;
+  static constexpr float kMax = 448;
+  static Vec load(const char* p) { return load_fp8(p); }
+  static void store(char* p, Vec a) { store_fp8(p, a); }
+};
+
+// The scale of one token's vector, and what its elements are multiplied with.
+struct TokenScale {
+  float scale, inverse;
+};
+template <class E>
+inline TokenScale scale_of(const float* x, int64_t dim) {
+  Vec top = zero();
+  each_16(dim, [&](int64_t d, int64_t n) { top = max(absolute(load_first(x + d, n)), top); });
+  const float most = largest(top);
+  if (!(most > 1e-30f)) return {0, 0};
+  return {most * (1.0f / E::kMax), E::kMax / most};
+}
+
+// What is scaled never exceeds kMax, but for a rounding of the inverse.
+template <class E>
+inline Vec scaled(Vec x, float inverse) {
+  return min(max(x * splat(inverse), splat(-E::kMax)), splat(E::kMax));
+}
 
 template <class E>
 void kv_append(const KvAppendArgs& a) {
   char* keys = static_cast<char*>(a.keys) + a.slot * E::kBytes;
   char* values = static_cast<char*>(a.values) + a.slot * a.value_stride * E::kBytes;
+  TokenScale key = {1, 1}, value = {1, 1};
+  if constexpr (E::kMax != 0) {
+    key = scale_of<E>(a.key, a.head_dim);
+    value = scale_of<E>(a.value, a.head_dim);
+    char* key_scales = static_cast<char*>(a.keys) + a.head_dim * kKvBlockTokens;
+    char* value_scales = static_cast<char*>(a.values) + a.value_stride * kKvBlockTokens;
+    __builtin_memcpy(key_scales + 4 * a.slot, &key.scale, 4);
+    __builtin_memcpy(value_scales + 4 * a.slot, &value.scale, 4);
+  }
   each_16(a.head_dim, [&](int64_t d, int64_t n) {
     char column[16 * E::kBytes];
-    E::store(column, load_first(a.key + d, n));
+    Vec k = load_first(a.key + d, n), v = load_first(a.value + d, n);
+    if constexpr (E::kMax != 0) {
+      k = scaled<E>(k, key.inverse);
+      v = scaled<E>(v, value.inverse);
+    }
+    E::store(column, k);
     for (int64_t i = 0; i < n; ++i) {
       __builtin_memcpy(keys + (d + i) * kKvBlockTokens * E::kBytes, column + i * E::kBytes,
                        static_cast<size_t>(E::kBytes));
     }
-    E::store(values + d * E::kBytes, load_first(a.value + d, n));
+    E::store(values + d * E::kBytes, v);
   });
+}
+
+// Blocks lie anywhere, so the hardware's prefetcher loses its way at the end of each: what is
+// needed soon is asked for here, a line at a time so that the queue of misses never fills. The
+// values of a block are weighed when the scores of its segment are done.
+constexpr int64_t kPrefetchBlocks = 2;
+struct Soon {
+  const char* keys;    // of the block kPrefetchBlocks later, or of this one near the end
+  const char* values;  // of this block
+};
+
+template <class E>
+inline void prefetch_row(const Soon& soon, int64_t d) {
+  constexpr int64_t kRowsPerLine = 64 / (kKvBlockTokens * E::kBytes);
+  const int64_t at = d * kKvBlockTokens * E::kBytes;
+  if (d % kRowsPerLine == 0) __builtin_prefetch(soon.keys + at);
+  if (d % kRowsPerLine == kRowsPerLine / 2) __builtin_prefetch(soon.values + at);
 }
 
 // scores[h][t] for the H heads from `q` and the 16 tokens of a block.
 template <class E, int H>
-inline void block_scores(const AttentionArgs& a, const float* q, const char* keys, float* scores) {
+inline void block_scores(const AttentionArgs& a, const float* q, const char* keys, const Soon& soon,
+                         float* scores) {
   Vec acc[H];
   for (int h = 0; h < H; ++h) acc[h] = zero();
   for (int64_t d = 0; d < a.head_dim; ++d) {
+    prefetch_row<E>(soon, d);
     const Vec key = E::load(keys + d * kKvBlockTokens * E::kBytes);
     for (int h = 0; h < H; ++h) acc[h] = fma(splat(q[h * a.q_stride + d]), key, acc[h]);
   }
   for (int h = 0; h < H; ++h) {
     Vec score = acc[h] * splat(a.scale);
+    if constexpr (E::kMax != 0) score = score * load(keys + a.head_dim * kKvBlockTokens);
     if (a.softcap != 0) score = tanh(score * splat(1.0f / a.softcap)) * splat(a.softcap);
     store(scores + h * kSegmentTokens, score);
+  }
+}
+
+// Gives every weight the scale of its token's values. Weights beyond the last token are zero, and
+// their scales, which may be anything, are not used.
+template <class E>
+inline void scale_weights(const AttentionArgs& a, int64_t segment, int64_t begin, int64_t end,
+                          float* weights) {
+  for (int64_t t = begin / 16 * 16; t < end; t += 16) {
+    const char* values = static_cast<const char*>(a.values) +
+                         a.blocks[segment * kKvSegmentBlocks + t / 16] * a.block_bytes;
+    const int64_t n = end - t < 16 ? end - t : 16;
+    const Vec scales = load_first(values + a.value_stride * kKvBlockTokens, n);
+    store(weights + t, load(weights + t) * scales);
   }
 }
 
@@ -135,13 +218,21 @@ inline void attend_segment(const AttentionArgs& a, int64_t head, int64_t segment
   const int64_t end = a.last + 1 - base < kSegmentTokens ? a.last + 1 - base : kSegmentTokens;
   const float* q = a.q + head * a.q_stride;
   for (int64_t block = begin / kKvBlockTokens; block * kKvBlockTokens < end; ++block) {
-    const char* keys = static_cast<const char*>(a.keys) +
-                       a.blocks[segment * kKvSegmentBlocks + block] * a.block_bytes;
-    block_scores<E, H>(a, q, keys, scores + block * kKvBlockTokens);
+    const int64_t at = segment * kKvSegmentBlocks + block;
+    const int64_t later = (at + kPrefetchBlocks) * kKvBlockTokens <= a.last ? kPrefetchBlocks : 0;
+    const char* keys = static_cast<const char*>(a.keys);
+    const char* values = static_cast<const char*>(a.values);
+    const Soon soon = {.keys = keys + a.blocks[at + later] * a.block_bytes,
+                       .values = values + a.blocks[at] * a.block_bytes};
+    block_scores<E, H>(a, q, keys + a.blocks[at] * a.block_bytes, soon,
+                       scores + block * kKvBlockTokens);
   }
   float maximum[H], total[H];
   for (int h = 0; h < H; ++h) {
     segment_softmax(scores + h * kSegmentTokens, begin, end, &maximum[h], &total[h]);
+    if constexpr (E::kMax != 0) {
+      scale_weights<E>(a, segment, begin, end, scores + h * kSegmentTokens);
+    }
   }
   const int64_t dims = a.value_stride;
   int64_t d = 0;
@@ -177,6 +268,7 @@ inline void attend_heads(const AttentionArgs& a, int64_t head) {
 template <class E>
 void attention(const AttentionArgs& a) {
   int64_t head = 0;
+  for (; head + 8 <= a.heads; head += 8) attend_heads<E, 8>(a, head);
   for (; head + 4 <= a.heads; head += 4) attend_heads<E, 4>(a, head);
   for (; head + 2 <= a.heads; head += 2) attend_heads<E, 2>(a, head);
   for (; head < a.heads; ++head) attend_heads<E, 1>(a, head);

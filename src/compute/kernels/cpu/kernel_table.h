@@ -49,9 +49,16 @@ struct NormArgs {
   float* y;  // (cols); may be x
 };
 
-// Element formats of the KV cache.
-enum class KvElement : uint8_t { kF32, kF16, kBF16 };
-constexpr int kKvElementCount = 3;
+// Element formats of the KV cache. int8 and fp8 (e4m3, OCP 8-bit floating point v1.0) have a scale
+// for every token and head: 16 f32 behind the keys of a block and head, and behind its values.
+enum class KvElement : uint8_t { kF32, kF16, kBF16, kInt8, kFp8 };
+constexpr int kKvElementCount = 5;
+struct KvElementLayout {
+  int element_bytes;
+  int scales_bytes;  // of a block and head, for the keys and for the values
+};
+constexpr KvElementLayout kKvElementLayouts[kKvElementCount] = {
+    {4, 0}, {2, 0}, {2, 0}, {1, 64}, {1, 64}};
 
 // Floating-point operations of one iteration of KernelTable::multiply_add: 16 lanes, 8 chains.
 constexpr int64_t kMultiplyAddFlops = 2 * 16 * 8;

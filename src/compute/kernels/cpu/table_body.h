@@ -30,8 +30,10 @@ constexpr KernelTable BRISK_ISA_TABLE = {
     .quantize_row = quantize_row,
     .read_all = read_all,
     .multiply_add = multiply_add,
-    .kv_append = {kv_append<F32Kv>, kv_append<F16Kv>, kv_append<BF16Kv>},
-    .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>},
+    .kv_append = {kv_append<F32Kv>, kv_append<F16Kv>, kv_append<BF16Kv>, kv_append<Int8Kv>,
+                  kv_append<Fp8Kv>},
+    .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>, attention<Int8Kv>,
+                  attention<Fp8Kv>},
 };
 
 }  // namespace brisk

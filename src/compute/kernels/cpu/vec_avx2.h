@@ -160,6 +160,39 @@ inline void store_i8(void* p, Vec a) {
       _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
   _mm_storeu_si128(static_cast<__m128i*>(p), bytes);
 }
+// fp8 e4m3; see vec_scalar.h.
+inline __m256 fp8_8(__m128i words) {
+  const __m128i shifted = _mm_slli_epi16(words, 7);  // the sign is one bit too low
+  const __m128i sign = _mm_and_si128(shifted, _mm_set1_epi16(0x4000));
+  return _mm256_mul_ps(_mm256_cvtph_ps(_mm_add_epi16(shifted, sign)), _mm256_set1_ps(256.0f));
+}
+inline Vec load_fp8(const void* p) {
+  const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  return {fp8_8(_mm_cvtepu8_epi16(bytes)), fp8_8(_mm_cvtepu8_epi16(_mm_srli_si128(bytes, 8)))};
+}
+inline __m256i fp8_codes_8(__m256 a) {
+  const __m256i bits = _mm256_castps_si256(a);
+  const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(bits, 24), _mm256_set1_epi32(0x80));
+  const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF));
+  const __m256 grid = _mm256_set1_ps(16384.0f);
+  const __m256i small =
+      _mm256_sub_epi32(_mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(magnitude), grid)),
+                       _mm256_castps_si256(grid));
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(magnitude, 20), _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_add_epi32(magnitude, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFFF)));
+  const __m256i normal =
+      _mm256_sub_epi32(_mm256_srli_epi32(rounded, 20), _mm256_set1_epi32(120 << 3));
+  const __m256i is_small = _mm256_cmpgt_epi32(_mm256_set1_epi32(0x3C800000), magnitude);
+  return _mm256_or_si256(sign, _mm256_blendv_epi8(normal, small, is_small));
+}
+inline void store_fp8(void* p, Vec a) {
+  const __m256i words = _mm256_packus_epi32(fp8_codes_8(a.lo), fp8_codes_8(a.hi));
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+  const __m128i bytes =
+      _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+  _mm_storeu_si128(static_cast<__m128i*>(p), bytes);
+}
 
 }  // namespace
 }  // namespace brisk

@@ -107,6 +107,30 @@ inline void store_bf16(void* p, Vec a) {
 inline void store_i8(void* p, Vec a) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }
+// fp8 e4m3; see vec_scalar.h.
+inline Vec load_fp8(const void* p) {
+  const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  const __m256i shifted = _mm256_slli_epi16(words, 7);  // the sign is one bit too low
+  const __m256i sign = _mm256_and_si256(shifted, _mm256_set1_epi16(0x4000));
+  return {_mm512_mul_ps(_mm512_cvtph_ps(_mm256_add_epi16(shifted, sign)), _mm512_set1_ps(256.0f))};
+}
+inline void store_fp8(void* p, Vec a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(bits, 24), _mm512_set1_epi32(0x80));
+  const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF));
+  const __m512 grid = _mm512_set1_ps(16384.0f);
+  const __m512i small =
+      _mm512_sub_epi32(_mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(magnitude), grid)),
+                       _mm512_castps_si512(grid));
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(magnitude, 20), _mm512_set1_epi32(1));
+  const __m512i rounded =
+      _mm512_add_epi32(magnitude, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFFF)));
+  const __m512i normal =
+      _mm512_sub_epi32(_mm512_srli_epi32(rounded, 20), _mm512_set1_epi32(120 << 3));
+  const __mmask16 is_small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x3C800000));
+  const __m512i codes = _mm512_or_si512(sign, _mm512_mask_mov_epi32(normal, is_small, small));
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(codes));
+}
 
 }  // namespace
 }  // namespace brisk

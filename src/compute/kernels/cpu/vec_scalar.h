@@ -183,6 +183,26 @@ inline void store_i8(void* p, Vec a) {
     static_cast<int8_t*>(p)[i] = static_cast<int8_t>(whole ? static_cast<int>(a.v[i]) : 0);
   }
 }
+// fp8 e4m3: sign, 4 bits of exponent (bias 7), 3 of mantissa; read by way of f16, whose bias is 8
+// more.
+inline Vec load_fp8(const void* p) {
+  return each([&](int i) {
+    const unsigned bits = static_cast<const uint8_t*>(p)[i];
+    return f16_to_float(static_cast<uint16_t>((bits & 0x80u) << 8 | (bits & 0x7Fu) << 7)) * 256.0f;
+  });
+}
+// To nearest, ties to even. Numbers in [-448, 448].
+inline void store_fp8(void* p, Vec a) {
+  for (int i = 0; i < kLanes; ++i) {
+    const uint32_t bits = bits_of(a.v[i]);
+    const uint32_t sign = bits >> 24 & 0x80u, magnitude = bits & 0x7FFFFFFFu;
+    // Below 2^-6 steps are 2^-9; above, 20 bits of mantissa go.
+    const uint32_t small = bits_of(float_of(magnitude) + 16384.0f) - bits_of(16384.0f);
+    const uint32_t normal = ((magnitude + 0x7FFFFu + (magnitude >> 20 & 1u)) >> 20) - (120u << 3);
+    const uint32_t code = magnitude < 0x3C800000u ? small : normal;
+    static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(sign | code);
+  }
+}
 
 }  // namespace
 }  // namespace brisk
