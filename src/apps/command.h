@@ -25,6 +25,7 @@ struct Command {
 CommandAction add_tokenize(CLI::App& app);
 CommandAction add_inspect(CLI::App& app);
 CommandAction add_convert(CLI::App& app);
+CommandAction add_compile(CLI::App& app);
 CommandAction add_synth(CLI::App& app);
 CommandAction add_run(CLI::App& app);
 CommandAction add_serve(CLI::App& app);

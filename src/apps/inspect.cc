@@ -38,17 +38,22 @@ struct FormatShare {
 };
 
 struct Summary {
-  std::map<std::string_view, FormatShare> formats;
+  std::map<std::string, FormatShare> formats;
   FormatShare total;
   uint64_t file_bytes = 0;
   std::string refusal;  // why brisk cannot run it; empty when it can
 };
 
+std::string format_name(const Tensor& tensor) {
+  const std::string name(format_of(tensor.dtype).name);
+  return tensor.panels ? name + " panels" : name;
+}
+
 Summary summarise(const Checkpoint& checkpoint) {
   Summary summary;
   for (const NamedTensor& named : checkpoint.tensors) {
     for (FormatShare* share :
-         {&summary.formats[format_of(named.tensor.dtype).name], &summary.total}) {
+         {&summary.formats[format_name(named.tensor)], &summary.total}) {
       ++share->tensors;
       share->values += named.tensor.values();
       share->bytes += bytes_of_tensor(named.tensor);
@@ -205,7 +210,7 @@ std::string formats_table(const Summary& summary) {
 std::string tensors_table(const Checkpoint& checkpoint) {
   std::vector<std::vector<std::string>> rows = {{"tensor", "shape", "format", "bytes"}};
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    rows.push_back({name, shape_text(tensor.shape), std::string(format_of(tensor.dtype).name),
+    rows.push_back({name, shape_text(tensor.shape), format_name(tensor),
                     fmt::format("{}", bytes_of_tensor(tensor))});
   }
   return table(rows, {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
@@ -224,7 +229,7 @@ Json tensors_json(const Checkpoint& checkpoint) {
   for (const auto& [name, tensor] : checkpoint.tensors) {
     list.push_back({{"name", name},
                     {"shape", tensor.shape},
-                    {"format", format_of(tensor.dtype).name},
+                    {"format", format_name(tensor)},
                     {"bytes", bytes_of_tensor(tensor)}});
   }
   return list;

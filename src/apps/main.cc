@@ -24,6 +24,7 @@ const std::vector<Command>& commands() {
       {"tokenize", "text to tokens and back", add_tokenize},
       {"inspect", "what is in a checkpoint", add_inspect},
       {"convert", "a checkpoint in another layout or format", add_convert},
+      {"compile", "pack a model's weights once, so that it opens at once", add_compile},
       {"synth", "write random weights in the shape of a real model", add_synth},
   };
   return kCommands;

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
+#include "compute/quant/pack_panels.h"
 
 namespace brisk {
 namespace {
@@ -20,6 +21,14 @@ Tensor slice_rows(const Tensor& matrix, int64_t begin, int64_t count) {
   const int64_t depth = matrix.shape.back();
   Tensor slice = matrix;
   slice.shape = {count, depth};
+  if (matrix.panels.has_value()) {
+    // REQUIRES (bind_attention, bind_mlp, expert_linear): slices of panels begin and end with a
+    // panel.
+    const int64_t bytes = panel_bytes(*matrix.panels, depth);
+    slice.data = matrix.data.subspan(static_cast<size_t>(begin / kPanelColumns * bytes),
+                                     static_cast<size_t>(panel_count(slice) * bytes));
+    return slice;
+  }
   const auto offset = static_cast<size_t>(bytes_of(matrix.dtype, begin * depth));
   slice.data =
       matrix.data.subspan(offset, static_cast<size_t>(bytes_of(matrix.dtype, count * depth)));
@@ -38,6 +47,7 @@ class Binder {
   absl::StatusOr<Weights> bind() {
     BRISK_ASSIGN_OR_RETURN(weights_.embedding,
                            matrix(names_.embedding, spec_.vocab_size, spec_.hidden_size));
+    if (weights_.embedding.panels) return not_in_rows(names_.embedding);
     if (spec_.learned_positions) {
       const Tensor* positions = find(names_.positions);
       if (positions == nullptr) return missing(names_.positions);
@@ -47,6 +57,7 @@ class Binder {
       }
       BRISK_ASSIGN_OR_RETURN(weights_.positions,
                              matrix(names_.positions, positions->shape[0], spec_.hidden_size));
+      if (weights_.positions->panels) return not_in_rows(names_.positions);
     }
     BRISK_RETURN_IF_ERROR(norm(names_.final_norm, spec_.hidden_size, &weights_.final_norm));
     if (find(names_.head) != nullptr) {
@@ -74,6 +85,8 @@ class Binder {
     if (!names_.qkv.empty()) {
       Linear qkv;
       BRISK_RETURN_IF_ERROR(linear(names_.qkv, q_rows + 2 * kv_rows, hidden, &qkv));
+      const bool aligned = q_rows % kPanelColumns == 0 && kv_rows % kPanelColumns == 0;
+      if (qkv.weight.panels && !aligned) return not_in_rows(names_.qkv);
       layer->q = part(qkv, 0, q_rows);
       layer->k = part(qkv, q_rows, kv_rows);
       layer->v = part(qkv, q_rows + kv_rows, kv_rows);
@@ -96,6 +109,7 @@ class Binder {
     if (!names_.gate_up.empty()) {
       Linear both;
       BRISK_RETURN_IF_ERROR(linear(names_.gate_up, 2 * ffn, hidden, &both));
+      if (both.weight.panels && ffn % kPanelColumns != 0) return not_in_rows(names_.gate_up);
       layer->gate = part(both, 0, ffn);
       layer->up = part(both, ffn, ffn);
     } else {
@@ -139,6 +153,7 @@ class Binder {
       return wrong_shape(name, *stacked, {spec_.moe.experts, out, in});
     }
     if (!is_weight(stacked->dtype)) return not_a_weight(name);
+    if (stacked->panels && out % kPanelColumns != 0) return not_in_rows(name);
     Tensor flat = *stacked;
     flat.shape = {spec_.moe.experts * out, in};
     linear_out->weight = slice_rows(flat, expert * out, out);
@@ -149,6 +164,7 @@ class Binder {
     const std::string name = with_number(pattern, layer_);
     if (names_.transposed && pattern != names_.head) {
       BRISK_ASSIGN_OR_RETURN(const Tensor stored, matrix(name, in, out));
+      if (stored.panels) return not_in_rows(name);
       BRISK_ASSIGN_OR_RETURN(linear_out->weight, transpose(name, stored));
     } else {
       BRISK_ASSIGN_OR_RETURN(linear_out->weight, matrix(name, out, in));
@@ -174,6 +190,7 @@ class Binder {
     if (tensor == nullptr) return absl::OkStatus();
     if (tensor->shape != std::vector<int64_t>{size}) return wrong_shape(name, *tensor, {size});
     if (!is_weight(tensor->dtype)) return not_a_weight(name);
+    if (tensor->panels) return not_in_rows(name);
     out->resize(static_cast<size_t>(size));
     decode_values(*tensor, 0, size, out->data());
     return absl::OkStatus();
@@ -239,6 +256,12 @@ class Binder {
   }
   static absl::Status not_a_weight(const std::string& name) {
     return unsupported("{}: its element type holds no weights", name);
+  }
+  static absl::Status not_in_rows(const std::string& name) {
+    return invalid_input(
+        "{} is compiled to panels, but brisk needs its rows; compile the model "
+        "again",
+        name);
   }
   static absl::Status wrong_shape(const std::string& name, const Tensor& tensor,
                                   const std::vector<int64_t>& expected) {

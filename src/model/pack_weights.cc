@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "base/status.h"
+#include "base/units.h"
 #include "compute/quant/pack_panels.h"
 #include "compute/sys/thread_team.h"
 
@@ -19,9 +20,11 @@ struct Job {
   int64_t panel_bytes;
   int64_t offset;      // of its panels in the new pages
   int64_t first_task;  // of the whole list
+  int64_t tasks;
 };
 
 void add_job(Linear& linear, int64_t* bytes, int64_t* tasks, std::vector<Job>* jobs) {
+  if (linear.weight.panels) return;  // compiled
   const std::optional<PanelFormat> format = panel_format_for(linear.weight);
   if (!format) return;
   const int64_t each = panel_bytes(*format, linear.weight.shape.back());
@@ -29,9 +32,10 @@ void add_job(Linear& linear, int64_t* bytes, int64_t* tasks, std::vector<Job>* j
                    .format = *format,
                    .panel_bytes = each,
                    .offset = *bytes,
-                   .first_task = *tasks});
+                   .first_task = *tasks,
+                   .tasks = ceil_div(panel_count(linear.weight), kPanelsPerTask)});
   *bytes += each * panel_count(linear.weight);
-  *tasks += (panel_count(linear.weight) + kPanelsPerTask - 1) / kPanelsPerTask;
+  *tasks += jobs->back().tasks;
 }
 
 void pack_task(const Job& job, int64_t task, std::byte* pages) {
@@ -63,17 +67,19 @@ absl::Status pack_weights(int threads, Weights* weights) {
   BRISK_ASSIGN_OR_RETURN(weights->packed, Pages::allocate(bytes));
   std::byte* const pages = weights->packed->bytes().data();
   std::atomic<int64_t> next{0};
+  std::vector<std::atomic<int64_t>> done(jobs.size());
   ThreadTeam team(threads > 0 ? threads : usable_threads());
   team.run([&](Worker) {
     size_t job = 0;
     for (int64_t task = next.fetch_add(1); task < tasks; task = next.fetch_add(1)) {
       while (job + 1 < jobs.size() && jobs[job + 1].first_task <= task) ++job;
       pack_task(jobs[job], task, pages);
+      // The file's pages go as soon as nobody reads them: the two forms never lie side by side.
+      if (done[job].fetch_add(1) + 1 == jobs[job].tasks) drop_mapped_pages(jobs[job].matrix->data);
     }
   });
   for (const Job& job : jobs) {
     const auto size = static_cast<size_t>(job.panel_bytes * panel_count(*job.matrix));
-    drop_mapped_pages(job.matrix->data);
     job.matrix->data = {pages + job.offset, size};
     job.matrix->scales = {};
     job.matrix->panels = job.format;

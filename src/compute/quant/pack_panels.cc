@@ -326,8 +326,26 @@ std::optional<PanelFormat> panel_format_for(const Tensor& matrix) {
   return std::nullopt;
 }
 
+DType dtype_of(PanelFormat format) {
+  switch (format) {
+    case PanelFormat::kQ4_0:
+      return DType::kQ4_0;
+    case PanelFormat::kQ8_0:
+      return DType::kQ8_0;
+    case PanelFormat::kQ4_K:
+      return DType::kQ4_K;
+    case PanelFormat::kQ5_K:
+      return DType::kQ5_K;
+    case PanelFormat::kQ6_K:
+      return DType::kQ6_K;
+    case PanelFormat::kScaled8:
+      break;
+  }
+  return DType::kInt8Grouped;
+}
+
 int64_t panel_count(const Tensor& matrix) {
-  return ceil_div<int64_t>(matrix.shape[0], kPanelColumns);
+  return ceil_div<int64_t>(matrix.values() / matrix.shape.back(), kPanelColumns);
 }
 
 int64_t panel_bytes(PanelFormat format, int64_t depth) {
@@ -344,7 +362,7 @@ void pack_panels(const Tensor& matrix, PanelFormat format, Range panels, std::by
     std::memset(out, 0, static_cast<size_t>(bytes));
     for (int c = 0; c < kPanelColumns; ++c) {
       const int64_t row = panel * kPanelColumns + c;
-      if (row >= matrix.shape[0]) break;
+      if (row * depth >= matrix.values()) break;
       std::byte* block = out;
       for (int64_t first = 0; first < depth; first += layout.block_inputs()) {
         const int groups = read_block(matrix, row, first, layout.groups, column);

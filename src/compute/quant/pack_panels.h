@@ -16,6 +16,10 @@ namespace brisk {
 // formats and for those whose groups are shorter than a panel's.
 std::optional<PanelFormat> panel_format_for(const Tensor& matrix);
 
+// What the packed weights decode to; for people, and for choosing among formats.
+DType dtype_of(PanelFormat format);
+
+// All dimensions but the last are columns.
 int64_t panel_count(const Tensor& matrix);
 // Bytes of one panel of `depth` inputs.
 int64_t panel_bytes(PanelFormat format, int64_t depth);

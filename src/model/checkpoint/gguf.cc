@@ -1,4 +1,5 @@
 #include "model/checkpoint/gguf.h"
+#include "compute/quant/pack_panels.h"
 
 #include <array>
 #include <bit>
@@ -187,6 +188,12 @@ absl::Status read_tensor_row(ByteCursor& cursor, GgufTensor& tensor, TensorPlace
     if (!cursor.read(&tensor.shape[extents - 1 - i])) return truncated(cursor, "tensor table");
   }
   if (!cursor.read(&type) || !cursor.read(&place.offset)) return truncated(cursor, "tensor table");
+  tensor.panels = panels_of_ggml_type(type);
+  if (tensor.panels.has_value()) {
+    tensor.dtype = dtype_of(*tensor.panels);
+    BRISK_ASSIGN_OR_RETURN(place.bytes, bytes_of_panels(tensor.name, *tensor.panels, tensor.shape));
+    return absl::OkStatus();
+  }
   const std::optional<DType> dtype = dtype_of_ggml_type(type);
   if (!dtype.has_value()) {
     return unsupported(
@@ -370,7 +377,10 @@ absl::StatusOr<GgufFile> parse_gguf(std::span<const std::byte> bytes) {
   if (!cursor.read(&file.version)) return truncated(cursor, "header");
   BRISK_RETURN_IF_ERROR(check_version(file.version));
   if (!cursor.read(&tensor_count) || !cursor.read(&pair_count)) return truncated(cursor, "header");
+  const uint64_t pairs_begin = cursor.position();
   BRISK_RETURN_IF_ERROR(read_values(cursor, pair_count, file));
+  file.pairs = {reinterpret_cast<const char*>(bytes.data()) + pairs_begin,
+                static_cast<size_t>(cursor.position() - pairs_begin)};
   BRISK_ASSIGN_OR_RETURN(const uint64_t alignment, alignment_of(file));
   if (tensor_count > cursor.remaining() / kTensorBytesMin) return truncated(cursor, "tensor table");
   file.tensors.resize(static_cast<size_t>(tensor_count));
@@ -410,6 +420,16 @@ std::optional<DType> dtype_of_ggml_type(uint32_t type) {
     if (number == type) return dtype;
   }
   return std::nullopt;
+}
+
+// Far from ggml's own numbers; the last digits count changes of the layout.
+constexpr uint32_t kFirstPanelType = 0x62720100;
+
+uint32_t ggml_type(PanelFormat panels) { return kFirstPanelType + static_cast<uint32_t>(panels); }
+
+std::optional<PanelFormat> panels_of_ggml_type(uint32_t type) {
+  if (type < kFirstPanelType || type >= kFirstPanelType + kPanelFormatCount) return std::nullopt;
+  return static_cast<PanelFormat>(type - kFirstPanelType);
 }
 
 }  // namespace brisk

@@ -54,6 +54,7 @@ using GgufValue = std::variant<int64_t, double, bool, std::string_view, GgufArra
 struct GgufTensor {
   std::string_view name;
   DType dtype = DType::kF32;
+  std::optional<PanelFormat> panels = std::nullopt;  // see Tensor
   std::vector<int64_t> shape;  // outermost first (the file has them the other way round)
   std::span<const std::byte> data;
 };
@@ -63,6 +64,7 @@ struct GgufFile {
   uint32_t version = 3;
   std::vector<std::pair<std::string_view, GgufValue>> values;  // in file order
   absl::flat_hash_map<std::string, size_t> index;              // key -> position in values
+  std::string_view pairs;                                      // the values' bytes
   std::vector<GgufTensor> tensors;
 
   const GgufValue* find(std::string_view key) const;
@@ -85,5 +87,10 @@ Json gguf_metadata(const GgufFile& file);
 // ggml's number of a format, and back. nullopt: GGUF has no such format, or brisk does not read it.
 std::optional<uint32_t> ggml_type(DType dtype);
 std::optional<DType> dtype_of_ggml_type(uint32_t type);
+
+// The number that brisk gives to panels in compiled files, and back. Other engines refuse it, as
+// they should.
+uint32_t ggml_type(PanelFormat panels);
+std::optional<PanelFormat> panels_of_ggml_type(uint32_t type);
 
 }  // namespace brisk

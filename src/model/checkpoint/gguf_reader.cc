@@ -35,6 +35,7 @@ absl::Status read_gguf(std::span<const std::byte> bytes, Checkpoint& checkpoint)
     tensor.dtype = found.dtype;
     tensor.shape = found.shape;
     tensor.data = found.data;
+    tensor.panels = found.panels;
     BRISK_RETURN_IF_ERROR(add_tensor(checkpoint, std::string(found.name), std::move(tensor)));
   }
   ModelConfig& config = checkpoint.config;

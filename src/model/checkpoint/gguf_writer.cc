@@ -11,7 +11,6 @@
 namespace brisk {
 namespace {
 
-constexpr uint64_t kAlignment = 32;  // the format's default
 constexpr size_t kExtentsMax = 4;
 
 template <class T>
@@ -36,7 +35,8 @@ void put_array(std::string& out, std::string_view key, GgufType type, uint64_t c
 }
 
 absl::Status put_row(std::string& out, const TensorPlan& tensor, uint64_t offset) {
-  const auto type = ggml_type(tensor.dtype);
+  const auto type =
+      tensor.panels ? std::optional(ggml_type(*tensor.panels)) : ggml_type(tensor.dtype);
   if (!type.has_value()) {
     return invalid_input("tensor \"{}\": GGUF has no format {}", tensor.name,
                          format_of(tensor.dtype).name);
@@ -103,6 +103,21 @@ void GgufHeader::bytes(std::string_view key, std::string_view values) {
   ++count_;
 }
 
+void GgufHeader::copy(const GgufFile& file) {
+  pairs_.append(file.pairs);
+  count_ += file.values.size();
+  const auto alignment = file.integer("general.alignment");
+  has_alignment_ = alignment.ok() && alignment->has_value();
+  if (has_alignment_) alignment_ = static_cast<uint64_t>(**alignment);
+}
+
+void GgufHeader::align(uint32_t bytes) {
+  if (has_alignment_) return;
+  u32("general.alignment", bytes);
+  alignment_ = bytes;
+  has_alignment_ = true;
+}
+
 absl::StatusOr<TensorFileWriter> create_gguf(const std::string& path, const GgufHeader& header,
                                              const std::vector<TensorPlan>& tensors) {
   std::string head = "GGUF";
@@ -114,15 +129,17 @@ absl::StatusOr<TensorFileWriter> create_gguf(const std::string& path, const Gguf
   uint64_t offset = 0;
   for (const TensorPlan& tensor : tensors) {
     BRISK_ASSIGN_OR_RETURN(const uint64_t bytes,
-                           bytes_of_shape(tensor.name, tensor.dtype, tensor.shape));
+                           tensor.panels
+                               ? bytes_of_panels(tensor.name, *tensor.panels, tensor.shape)
+                               : bytes_of_shape(tensor.name, tensor.dtype, tensor.shape));
     BRISK_RETURN_IF_ERROR(put_row(head, tensor, offset));
     sizes.push_back(bytes);
-    offset += round_up(bytes, kAlignment);
+    offset += round_up(bytes, header.alignment_);
   }
-  head.resize(round_up<size_t>(head.size(), kAlignment));
+  head.resize(round_up<size_t>(head.size(), header.alignment_));
   BRISK_ASSIGN_OR_RETURN(FileWriter file, FileWriter::create(path));
   BRISK_RETURN_IF_ERROR(file.append(head));
-  return TensorFileWriter(std::move(file), std::move(sizes), kAlignment);
+  return TensorFileWriter(std::move(file), std::move(sizes), header.alignment_);
 }
 
 }  // namespace brisk

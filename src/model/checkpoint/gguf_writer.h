@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/checkpoint/gguf.h"
 #include "model/checkpoint/tensor_file_writer.h"
 
 namespace brisk {
@@ -24,6 +25,10 @@ class GgufHeader {
   void floats(std::string_view key, std::span<const float> values);
   void i32s(std::string_view key, std::span<const int32_t> values);
   void bytes(std::string_view key, std::string_view values);
+  // All pairs of a file that was read, as they are.
+  void copy(const GgufFile& file);
+  // Tensors begin at multiples of `bytes`, a power of two, unless a copied file says otherwise.
+  void align(uint32_t bytes);
 
  private:
   friend absl::StatusOr<TensorFileWriter> create_gguf(const std::string& path,
@@ -32,6 +37,8 @@ class GgufHeader {
 
   std::string pairs_;
   uint64_t count_ = 0;
+  uint64_t alignment_ = 32;  // the format's default
+  bool has_alignment_ = false;
 };
 
 // Writes the header and the table of tensors; their data follows through the writer.

@@ -6,12 +6,13 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "compute/sys/file_writer.h"
-#include "compute/tensor/dtype.h"
+#include "compute/tensor/tensor.h"
 
 namespace brisk {
 
@@ -19,7 +20,8 @@ namespace brisk {
 struct TensorPlan {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;  // outermost first
+  std::vector<int64_t> shape;                        // outermost first
+  std::optional<PanelFormat> panels = std::nullopt;  // see Tensor; only GGUF holds them
 };
 
 // Made by create_gguf and create_safetensors. One thread at a time.

@@ -144,6 +144,12 @@ absl::StatusOr<Conversion> plan_conversion(const Checkpoint& source, Layout targ
   const bool has_rows = embedding != nullptr && embedding->shape.size() == 2;
   conversion.spec.vocab_size =
       static_cast<int>(has_rows ? embedding->shape[0] : source.config.vocab_size);
+  for (const NamedTensor& named : source.tensors) {
+    if (!named.tensor.panels) continue;
+    return invalid_input(
+        "the model is compiled (its weights are packed); convert the file it was "
+        "compiled from");
+  }
   // Every tensor is there and has its shape: what follows need not check.
   BRISK_RETURN_IF_ERROR(bind_weights(source, conversion.source_names, conversion.spec).status());
 
