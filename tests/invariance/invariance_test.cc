@@ -17,9 +17,20 @@
 namespace brisk {
 namespace {
 
-const char* const kCheckpoints[] = {
-    "llama3/hf", "mistral/model.gguf",     "mixtral/hf",    "gemma3/model.gguf", "qwen2moe/hf",
-    "gpt2/hf",   "blocks-q4_k/model.gguf", "llama2-bf16/hf"};
+const char* const kCheckpoints[] = {"llama3/hf",
+                                    "mistral/model.gguf",
+                                    "mixtral/hf",
+                                    "gemma3/model.gguf",
+                                    "qwen2moe/hf",
+                                    "gpt2/hf",
+                                    "blocks-q4_k/model.gguf",
+                                    "llama2-bf16/hf",
+                                    "blocks-q4_0/model.gguf",
+                                    "blocks-q8_0/model.gguf",
+                                    "blocks-q6_k/model.gguf",
+                                    "blocks-q5_k/model.gguf",
+                                    "blocks-q4_1/model.gguf",
+                                    "blocks-q2_k/model.gguf"};
 
 // One choice's answer: tokens and the bits of every reported log-probability.
 struct Answer {
@@ -132,13 +143,28 @@ class Invariance : public testing::TestWithParam<const char*> {
 
 TEST_P(Invariance, BatchedAndChunkedEqualsAlone) {
   for (const int budget : {1, 7, 16, 50, 512}) {
-    for (const int threads : {1, 2, 3}) {
+    for (const int threads : {1, 2, 3, 4}) {
       EngineOptions options = small_engine();
       options.tokens_per_step_max = budget;
       options.threads = threads;
       EXPECT_EQ(run_together(model_, options, requests_), alone_)
           << "budget " << budget << ", threads " << threads;
     }
+  }
+}
+
+TEST_P(Invariance, FortySequencesInAStepEqualOne) {
+  for (const size_t sequences : {size_t{13}, size_t{40}}) {
+    std::vector<Request> many;
+    std::vector<Answers> expected;
+    for (size_t i = 0; i < sequences; ++i) {
+      many.push_back(requests_[i % requests_.size()]);
+      expected.push_back(alone_[i % requests_.size()]);
+    }
+    EngineOptions options = small_engine();
+    options.kv_tokens = 16384;
+    options.threads = 2;
+    EXPECT_EQ(run_together(model_, options, many), expected) << sequences << " sequences";
   }
 }
 
