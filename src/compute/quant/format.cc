@@ -50,21 +50,33 @@ bool same_name(std::string_view a, std::string_view b) {
                     [](char x, char y) { return lower(x) == lower(y); });
 }
 
-// Value i of a grouped format before its scale.
-float unscaled(const Tensor& tensor, int64_t i) {
-  const size_t at = static_cast<size_t>(i);
-  if (tensor.dtype == DType::kInt8Grouped) {
-    return static_cast<float>(std::to_integer<int8_t>(tensor.data[at]));
+void decode_int8(const std::byte* codes, int64_t count, float scale, float* out) {
+  const auto* values = reinterpret_cast<const int8_t*>(codes);
+  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(values[i]) * scale;
+}
+
+// Values [begin, begin + count) of two bits each.
+void decode_ternary(const std::byte* codes, int64_t begin, int64_t count, float scale, float* out) {
+  const float levels[4] = {0 * scale, 1 * scale, -2 * scale, -1 * scale};
+  for (int64_t i = begin; i < begin + count; ++i) {
+    out[i - begin] = levels[std::to_integer<int>(codes[i / 4]) >> (i % 4 * 2) & 3];
   }
-  const int code = std::to_integer<int>(tensor.data[at / 4]) >> (at % 4 * 2) & 3;
-  return static_cast<float>(code < 2 ? code : code - 4);
 }
 
 void decode_grouped(const Tensor& tensor, int64_t begin, int64_t count, float* out) {
   BRISK_CHECK(tensor.scale_group > 0);
-  for (int64_t i = begin; i < begin + count; ++i) {
-    const float scale = tensor.scales[static_cast<size_t>(i / tensor.scale_group)];
-    out[i - begin] = unscaled(tensor, i) * scale;
+  const int64_t end = begin + count;
+  for (int64_t first = begin; first < end;) {
+    const int64_t group = first / tensor.scale_group;
+    const int64_t last = std::min((group + 1) * tensor.scale_group, end);
+    const float scale = tensor.scales[static_cast<size_t>(group)];
+    if (tensor.dtype == DType::kInt8Grouped) {
+      decode_int8(tensor.data.data() + first, last - first, scale, out);
+    } else {
+      decode_ternary(tensor.data.data(), first, last - first, scale, out);
+    }
+    out += last - first;
+    first = last;
   }
 }
 

@@ -159,12 +159,6 @@ void read_scaled(const Tensor& matrix, int64_t first, Column& column) {
             static_cast<uint8_t>(128 + quant::kMxfp4Doubled[index]);
       }
       return;
-    case DType::kInt8Grouped:
-      column.scale = matrix.scales[static_cast<size_t>(first / matrix.scale_group)];
-      for (int i = 0; i < 32; ++i) {
-        column.codes[static_cast<size_t>(i)] = u8(block + first + i) ^ 0x80;
-      }
-      return;
     default:
       BRISK_CHECK(false);
   }
@@ -308,10 +302,8 @@ std::optional<PanelFormat> panel_format_for(const Tensor& matrix) {
     case DType::kQ5_1:
     case DType::kMXFP4:
       return PanelFormat::kScaled8;
-    case DType::kInt8Grouped:
-      if (matrix.scale_group % kGroupInputs != 0) return std::nullopt;
-      return PanelFormat::kScaled8;
     case DType::kQ2_K:            // a minimum for every 16 inputs
+    case DType::kInt8Grouped:     // llama2.c: small models, run exactly
     case DType::kTernaryGrouped:  // BitNet rounds its activations in its own way
     case DType::kF32:
     case DType::kF16:

@@ -22,7 +22,6 @@ namespace {
 struct Stored {
   Tensor tensor;
   std::vector<std::byte> bytes;
-  std::vector<float> scales;
 };
 
 // Random blocks of a format: any bytes are codes; scales are set to sane numbers.
@@ -48,8 +47,6 @@ std::unique_ptr<Stored> random_matrix(Rng& rng, DType dtype, int64_t columns, in
       case DType::kMXFP4:
         stored->bytes[static_cast<size_t>(at)] = static_cast<std::byte>(118 + rng.next_below(8));
         break;
-      case DType::kInt8Grouped:
-        break;
       case DType::kQ4_K:
       case DType::kQ5_K:
       case DType::kQ4_1:
@@ -65,18 +62,12 @@ std::unique_ptr<Stored> random_matrix(Rng& rng, DType dtype, int64_t columns, in
   stored->tensor.dtype = dtype;
   stored->tensor.shape = {columns, depth};
   stored->tensor.data = stored->bytes;
-  if (dtype == DType::kInt8Grouped) {
-    stored->scales.resize(static_cast<size_t>(columns * depth / 32));
-    for (float& scale : stored->scales) scale = static_cast<float>(rng.next_gaussian() * 0.01);
-    stored->tensor.scales = stored->scales;
-    stored->tensor.scale_group = 32;
-  }
   return stored;
 }
 
-const DType kPackedTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ5_0,  DType::kIQ4_NL,
-                              DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,  DType::kQ3_K,
-                              DType::kQ4_1, DType::kQ5_1, DType::kMXFP4, DType::kInt8Grouped};
+const DType kPackedTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ5_0, DType::kIQ4_NL,
+                              DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kQ3_K,
+                              DType::kQ4_1, DType::kQ5_1, DType::kMXFP4};
 
 int64_t depth_unit(DType dtype) { return std::max(32, format_of(dtype).block_values); }
 
