@@ -280,7 +280,7 @@ void watch_interrupts() {
     g_interrupted = true;
     ::eventfd_write(g_interrupt_event, 1);
   };
-  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   sigaction(SIGINT, &action, nullptr);
 }
 
