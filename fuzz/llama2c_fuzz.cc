@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr size_t kSizeMax = 1 << 20;
+constexpr size_t kSizeMax = 1 << 15;
 
 void open(std::span<const std::byte> file) {
   const brisk::SmallCheckpoint checkpoint = brisk::read_llama2c_bytes(file);
