@@ -1,4 +1,4 @@
-// brisk inspect: what is in a checkpoint, without loading it.
+// brisk inspect: what is in a checkpoint, and whether brisk runs it.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -15,9 +15,13 @@
 #include "model/arch/architecture.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/tensor_table.h"
+#include "model/model.h"
+#include "model/tokenizer/utf8.h"
 
 namespace brisk {
 namespace {
+
+constexpr size_t kShownBytesMax = 1000;  // of anything that a file says
 
 struct Options {
   std::string path;
@@ -49,24 +53,22 @@ std::string format_name(const Tensor& tensor) {
   return tensor.panels ? name + " panels" : name;
 }
 
-Summary summarise(const Checkpoint& checkpoint) {
+Summary summarise(const Options& options, const std::shared_ptr<const Checkpoint>& checkpoint) {
   Summary summary;
-  for (const NamedTensor& named : checkpoint.tensors) {
-    for (FormatShare* share :
-         {&summary.formats[format_name(named.tensor)], &summary.total}) {
+  for (const NamedTensor& named : checkpoint->tensors) {
+    for (FormatShare* share : {&summary.formats[format_name(named.tensor)], &summary.total}) {
       ++share->tensors;
       share->values += named.tensor.values();
       share->bytes += bytes_of_tensor(named.tensor);
     }
   }
-  for (const MappedFile& file : checkpoint.files) summary.file_bytes += file.bytes().size();
-  const auto architecture = find_architecture(checkpoint.config);
-  if (!architecture.ok()) {
+  for (const MappedFile& file : checkpoint->files) summary.file_bytes += file.bytes().size();
+  if (const auto architecture = find_architecture(checkpoint->config); !architecture.ok()) {
     summary.refusal = message_of(architecture.status());
-  } else if (checkpoint.tensors.empty()) {
+  } else if (checkpoint->tensors.empty()) {
     summary.refusal = "it has no tensors";
-  } else if (const auto spec = (*architecture)->spec(checkpoint, 0); !spec.ok()) {
-    summary.refusal = message_of(spec.status());
+  } else if (const auto model = make_model(checkpoint, options.path); !model.ok()) {
+    summary.refusal = message_of(model.status());
   }
   return summary;
 }
@@ -210,15 +212,15 @@ std::string formats_table(const Summary& summary) {
 std::string tensors_table(const Checkpoint& checkpoint) {
   std::vector<std::vector<std::string>> rows = {{"tensor", "shape", "format", "bytes"}};
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    rows.push_back({name, shape_text(tensor.shape), format_name(tensor),
-                    fmt::format("{}", bytes_of_tensor(tensor))});
+    rows.push_back({utf8_printable(name, kShownBytesMax), shape_text(tensor.shape),
+                    format_name(tensor), fmt::format("{}", bytes_of_tensor(tensor))});
   }
   return table(rows, {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
 }
 
 void print_text(const Options& options, const Checkpoint& checkpoint, const Summary& summary) {
   for (const auto& [name, value] : facts(options, checkpoint, summary)) {
-    fmt::print("{:<14} {}\n", name, value);
+    fmt::print("{:<14} {}\n", name, utf8_printable(value, kShownBytesMax));
   }
   if (!checkpoint.tensors.empty()) fmt::print("\n{}", formats_table(summary));
   if (options.tensors) fmt::print("\n{}", tensors_table(checkpoint));
@@ -284,7 +286,7 @@ void print_json(const Options& options, const Checkpoint& checkpoint, const Summ
 absl::Status inspect(const Options& options) {
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint,
                          open_checkpoint(options.path, {.tokenizer_path = options.tokenizer}));
-  const Summary summary = summarise(*checkpoint);
+  const Summary summary = summarise(options, checkpoint);
   if (options.json) {
     print_json(options, *checkpoint, summary);
   } else {

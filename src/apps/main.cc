@@ -9,6 +9,7 @@
 #include "apps/command.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "model/tokenizer/utf8.h"
 
 namespace brisk {
 namespace {
@@ -30,10 +31,11 @@ const std::vector<Command>& commands() {
   return kCommands;
 }
 
+// Messages quote files, whose names and keys may be anything.
 int exit_code(const absl::Status& status) {
+  constexpr size_t kMessageBytesMax = 2000;
   if (status.ok()) return 0;
-  std::fprintf(stderr, "brisk: %.*s\n", static_cast<int>(status.message().size()),
-               status.message().data());
+  std::fprintf(stderr, "brisk: %s\n", utf8_printable(message_of(status), kMessageBytesMax).c_str());
   return absl::IsFailedPrecondition(status) ? 2 : 1;
 }
 

@@ -1,8 +1,11 @@
 // brisk run: generate from a prompt, or chat, in the terminal.
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -38,6 +41,7 @@ struct Options {
   std::optional<std::string> prompt;
   std::string prompt_file;
   std::string system;
+  std::string chat_template;
   std::vector<std::string> stops;
   bool chat = false;
   bool json = false;
@@ -50,7 +54,8 @@ struct Options {
   Activations activations = Activations::kInt8;
 };
 
-std::atomic<bool> g_interrupted = false;  // set by SIGINT
+std::atomic<bool> g_interrupted = false;  // set by SIGINT, which also writes to the event
+int g_interrupt_event = -1;
 
 // What a generation came to.
 struct Answer {
@@ -115,6 +120,8 @@ class Session {
 
   const Model& model() const { return *model_; }
   uint64_t seed() const { return seed_; }
+  int64_t context_max() const { return engine_->context_max(); }
+  int answer_tokens_max() const { return options_.max_tokens.value_or(kMaxTokens); }
 
   // Continues `prompt`; prints the text as it comes when `print`.
   absl::StatusOr<Answer> generate(const std::vector<int32_t>& prompt, bool print) {
@@ -126,8 +133,8 @@ class Session {
     request.prompt = prompt;
     request.sampling = sampling_;
     request.ignore_eos = options_.ignore_eos;
-    request.max_tokens = static_cast<int>(
-        std::max<int64_t>(1, std::min<int64_t>(options_.max_tokens.value_or(kMaxTokens), room)));
+    request.max_tokens =
+        static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(answer_tokens_max(), room)));
     BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<Generation> generation,
                            engine_->submit(std::move(request)));
     TextStream stream(*model_->tokenizer,
@@ -211,17 +218,27 @@ absl::StatusOr<std::string> read_prompt(const Options& options) {
 // A conversation and the template that spells it.
 class Chat {
  public:
-  static absl::StatusOr<Chat> create(const Model& model, const std::string& system) {
-    BRISK_ASSIGN_OR_RETURN(const std::string source,
-                           choose_chat_template(model.checkpoint->chat_template, *model.tokenizer));
+  static absl::StatusOr<Chat> create(const Model& model, const Options& options) {
+    BRISK_ASSIGN_OR_RETURN(const std::string source, template_source(model, options));
     Chat chat(model);
     BRISK_ASSIGN_OR_RETURN(chat.template_, ChatTemplate::parse(source));
-    if (!system.empty()) chat.add("system", system);
+    if (!options.system.empty()) chat.add("system", options.system);
+    chat.first_ = chat.messages_.size();
     return chat;
   }
 
   void add(const char* role, const std::string& content) {
     messages_.push_back({{"role", role}, {"content", content}});
+  }
+
+  size_t size() const { return messages_.size(); }
+
+  // Drops the oldest message of the user and what was answered. False: there is but one left.
+  bool forget_oldest() {
+    if (messages_.size() < first_ + 3) return false;
+    const auto oldest = messages_.begin() + static_cast<ptrdiff_t>(first_);
+    messages_.erase(oldest, oldest + 2);
+    return true;
   }
 
   absl::StatusOr<std::vector<int32_t>> prompt() const {
@@ -237,23 +254,94 @@ class Chat {
  private:
   explicit Chat(const Model& model) : model_(&model) {}
 
+  static absl::StatusOr<std::string> template_source(const Model& model, const Options& options) {
+    constexpr size_t kTemplateBytesMax = 1 << 20;
+    if (!options.chat_template.empty()) return read_file(options.chat_template, kTemplateBytesMax);
+    auto source = choose_chat_template(model.checkpoint->chat_template, *model.tokenizer);
+    if (source.ok()) return source;
+    return invalid_input("{}; continue a text with -p, or name a template with --chat-template",
+                         message_of(source.status()));
+  }
+
   const Model* model_;
   std::shared_ptr<const ChatTemplate> template_;
   OrderedJson messages_ = OrderedJson::array();
+  size_t first_ = 0;  // messages before it are never forgotten
 };
 
-absl::Status converse(Session& session, const std::string& system) {
-  BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), system));
+// From here on Ctrl-C stops what goes on, once: a second one ends the program.
+void watch_interrupts() {
+  if (g_interrupt_event < 0) g_interrupt_event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  eventfd_t earlier = 0;
+  ::eventfd_read(g_interrupt_event, &earlier);
+  g_interrupted = false;
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    g_interrupted = true;
+    ::eventfd_write(g_interrupt_event, 1);
+  };
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+// Waits until standard input has a line (or has ended). False: Ctrl-C came first.
+bool wait_for_input() {
+  pollfd sources[] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+                      {.fd = g_interrupt_event, .events = POLLIN, .revents = 0}};
+  while (::poll(sources, std::size(sources), -1) < 0 && errno == EINTR) {
+  }
+  return !g_interrupted;
+}
+
+// The next line that says something. False at the end of the input.
+bool read_message(std::string& line) {
+  while (true) {
+    watch_interrupts();
+    fmt::print("> ");
+    std::fflush(stdout);
+    if (!wait_for_input()) {  // the line is given up, not the conversation
+      fmt::print("\n");
+      continue;
+    }
+    if (!std::getline(std::cin, line)) return false;
+    if (line.find_first_not_of(" \t\r") != std::string::npos) return true;
+  }
+}
+
+// The conversation as tokens. Forgets the oldest messages until an answer fits behind it.
+absl::StatusOr<std::vector<int32_t>> fit_prompt(const Session& session, Chat& chat) {
+  const int64_t room = session.context_max();
+  const int64_t answer = std::min<int64_t>(session.answer_tokens_max(), room / 4);
+  while (true) {
+    BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, chat.prompt());
+    const bool fits = static_cast<int64_t>(prompt.size()) + answer <= room;
+    if (fits || !chat.forget_oldest()) return prompt;
+  }
+}
+
+absl::Status converse(Session& session, const Options& options) {
+  BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), options));
   fmt::print(stderr, "{}: type a message; Ctrl-C stops an answer, Ctrl-D ends\n",
              session.model().name);
   std::string line;
-  while (fmt::print("> "), std::fflush(stdout), std::getline(std::cin, line)) {
-    if (line.empty()) continue;
-    chat.add("user", line);
-    BRISK_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, chat.prompt());
-    BRISK_ASSIGN_OR_RETURN(const Answer answer, session.generate(prompt, /*print=*/true));
-    chat.add("assistant", answer.text);
-    print_speed(answer.stats);
+  while (read_message(line)) {
+    Chat longer = chat;
+    longer.add("user", line);
+    const size_t messages = longer.size();
+    BRISK_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, fit_prompt(session, longer));
+    watch_interrupts();
+    const auto answer = session.generate(prompt, /*print=*/true);
+    if (!answer.ok()) {  // most likely one message that is longer than the context
+      fmt::print(stderr, "brisk: {}\n", message_of(answer.status()));
+      continue;
+    }
+    print_speed(answer->stats);
+    if (longer.size() < messages) {
+      fmt::print(stderr, "[the context holds {} tokens: the oldest messages were forgotten]\n",
+                 session.context_max());
+    }
+    longer.add("assistant", answer->text);
+    chat = std::move(longer);
   }
   fmt::print("\n");
   return absl::OkStatus();
@@ -262,7 +350,7 @@ absl::Status converse(Session& session, const std::string& system) {
 absl::Status answer_once(Session& session, const Options& options, const std::string& prompt) {
   std::vector<int32_t> tokens;
   if (options.chat) {
-    BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), options.system));
+    BRISK_ASSIGN_OR_RETURN(Chat chat, Chat::create(session.model(), options));
     chat.add("user", prompt);
     BRISK_ASSIGN_OR_RETURN(tokens, chat.prompt());
   } else {
@@ -287,11 +375,8 @@ absl::Status run(const Options& options) {
     BRISK_ASSIGN_OR_RETURN(prompt, read_prompt(options));
   }
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::open(options, prompt));
-  struct sigaction action = {};
-  action.sa_handler = [](int) { g_interrupted = true; };
-  action.sa_flags = SA_RESETHAND;  // a second Ctrl-C ends the program
-  sigaction(SIGINT, &action, nullptr);
-  return interactive ? converse(*session, options.system) : answer_once(*session, options, prompt);
+  watch_interrupts();
+  return interactive ? converse(*session, options) : answer_once(*session, options, prompt);
 }
 
 }  // namespace
@@ -308,6 +393,8 @@ CommandAction add_run(CLI::App& app) {
   app.add_option("-f,--file", o.prompt_file, "File with the text to continue");
   app.add_flag("--chat", o.chat, "Take the prompt as a user's message (the model's chat template)");
   app.add_option("--system", o.system, "System message of a chat");
+  app.add_option("--chat-template", o.chat_template,
+                 "File with the Jinja chat template to use instead of the model's");
   app.add_option("-n,--max-tokens", o.max_tokens, "Tokens to generate at most")
       ->check(CLI::Range(1, 1 << 30))
       ->default_str("256");

@@ -45,7 +45,7 @@ absl::StatusOr<Sizes> settle_sizes(const Model& model, const EngineOptions& opti
   }
   sizes.blocks = std::min<int64_t>(sizes.blocks, INT32_MAX);
   const int64_t slots = sizes.blocks * kKvBlockTokens;
-  if (sizes.blocks < 2 || (options.context_max > 0 && slots < sizes.context)) {
+  if (sizes.blocks < 1 || (options.context_max > 0 && slots < sizes.context)) {
     return exhausted(
         "a KV cache of {} ({} tokens) does not hold one sequence of {} tokens, which takes {}; "
         "allow more memory or a shorter context",
@@ -247,6 +247,9 @@ std::vector<int32_t> EngineImpl::end_tokens(const Request& request) const {
     const auto& ends = model_->tokenizer->rules().end_of_generation;
     tokens.insert(tokens.end(), ends.begin(), ends.end());
   }
+  // Configurations and tokenizers may name ends that the vocabulary lacks; they are never drawn.
+  std::erase_if(tokens,
+                [this](int32_t token) { return token < 0 || token >= model_->spec.vocab_size; });
   return tokens;
 }
 

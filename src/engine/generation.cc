@@ -1,5 +1,6 @@
 #include "engine/generation.h"
 
+#include <iterator>
 #include <utility>
 
 namespace brisk {
@@ -17,13 +18,21 @@ GenerationState::GenerationState(Request request, std::function<void()> on_event
 
 std::vector<TokenEvent> GenerationState::take() {
   absl::MutexLock lock(&mutex_);
-  return std::exchange(events_, {});
+  return take_events();
 }
 
 std::vector<TokenEvent> GenerationState::wait_and_take() {
   absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(this, &GenerationState::has_news));
-  return std::exchange(events_, {});
+  return take_events();
+}
+
+// The memory stays with the engine's thread, which so need not allocate for every event.
+std::vector<TokenEvent> GenerationState::take_events() {
+  std::vector<TokenEvent> taken(std::make_move_iterator(events_.begin()),
+                                std::make_move_iterator(events_.end()));
+  events_.clear();
+  return taken;
 }
 
 bool GenerationState::done() const {

@@ -43,6 +43,7 @@ class GenerationState final : public Generation,
   bool has_news() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return !events_.empty() || finished_;
   }
+  std::vector<TokenEvent> take_events() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Constant after construction.
   const Request request_;

@@ -10,17 +10,18 @@ namespace brisk {
 absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const Model& model,
                                                        const RunnerOptions& options) {
   BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
+  const int threads = options.threads > 0 ? options.threads : usable_threads();
+  const DecoderOptions decoder = {.rows_max = options.rows_max,
+                                  .logits_rows_max = options.logits_rows_max};
+  BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, decoder, threads));
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, options.kv_element, options.kv_blocks));
-  return std::unique_ptr<Runner>(new Runner(model, *kernels, std::move(kv), options));
+  return std::unique_ptr<Runner>(new Runner(model, *kernels, std::move(kv), threads, decoder));
 }
 
 Runner::Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv,
-               const RunnerOptions& options)
-    : team_(options.threads > 0 ? options.threads : usable_threads()),
-      kv_(std::move(kv)),
-      decoder_(model, kernels, team_, *kv_,
-               {.rows_max = options.rows_max, .logits_rows_max = options.logits_rows_max}) {}
+               int threads, const DecoderOptions& options)
+    : team_(threads), kv_(std::move(kv)), decoder_(model, kernels, team_, *kv_, options) {}
 
 MatView Runner::run(const StepPlan& plan) {
   for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);

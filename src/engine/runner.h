@@ -34,8 +34,8 @@ class Runner {
   MatView run(const StepPlan& plan);
 
  private:
-  Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv,
-         const RunnerOptions& options);
+  Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv, int threads,
+         const DecoderOptions& options);
   void flatten(const StepPlan& plan);
 
   ThreadTeam team_;

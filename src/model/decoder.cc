@@ -5,15 +5,25 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/status.h"
+#include "base/units.h"
 #include "compute/quant/format.h"
+#include "compute/sys/memory.h"
 
 namespace brisk {
 namespace {
 
 constexpr auto kNoLayer = static_cast<size_t>(-1);
 
+// Of the kinds of MLP that the model's layers have.
 int64_t widest_mlp(const ModelSpec& spec) {
-  return std::max({spec.ffn_size, spec.moe.ffn_size, spec.moe.shared_ffn_size});
+  int64_t widest = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    const int width =
+        layer.routed ? std::max(spec.moe.ffn_size, spec.moe.shared_ffn_size) : spec.ffn_size;
+    widest = std::max<int64_t>(widest, width);
+  }
+  return widest;
 }
 
 int64_t depth_max(const ModelSpec& spec) {
@@ -44,6 +54,28 @@ void largest(std::span<const float> probabilities, std::span<int32_t> indices,
 }
 
 }  // namespace
+
+int64_t step_memory_bytes(const ModelSpec& spec, const DecoderOptions& options, int threads) {
+  const int64_t heads = int64_t{2} * (spec.heads + spec.kv_heads) * spec.head_dim;  // q, out, k, v
+  int64_t row = 3 * int64_t{spec.hidden_size} + heads + 2 * widest_mlp(spec);
+  for (const RopeSpec& rope : spec.ropes) row += rope.rotary_dim;
+  if (spec.moe.experts > 0) {
+    row += 2 * int64_t{spec.hidden_size} + spec.moe.experts + 2 * spec.moe.experts_per_token;
+  }
+  row += depth_max(spec) / 2;  // an input as int8, with its scales and sums
+  const int64_t floats = options.rows_max * row + options.logits_rows_max * spec.vocab_size +
+                         threads * kColumnUnit * depth_max(spec);
+  return floats * static_cast<int64_t>(sizeof(float));
+}
+
+absl::Status check_step_memory(const ModelSpec& spec, const DecoderOptions& options, int threads) {
+  const int64_t needed = step_memory_bytes(spec, options, threads);
+  const int64_t available = available_memory_bytes();
+  if (available == 0 || needed <= available) return absl::OkStatus();
+  return exhausted("a step of {} tokens of this model takes {} of working memory, but {} are free",
+                   options.rows_max, human_bytes(static_cast<uint64_t>(needed)),
+                   human_bytes(static_cast<uint64_t>(available)));
+}
 
 Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& team, KvMemory& kv,
                  const DecoderOptions& options)

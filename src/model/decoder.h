@@ -33,6 +33,12 @@ struct DecoderOptions {
   int64_t logits_rows_max = 256;  // of a step
 };
 
+// Bytes that a Decoder allocates. Sizes that a checkpoint only claims may make it anything.
+int64_t step_memory_bytes(const ModelSpec& spec, const DecoderOptions& options, int threads);
+
+// Errors: ResourceExhausted when that is more than the machine can give.
+absl::Status check_step_memory(const ModelSpec& spec, const DecoderOptions& options, int threads);
+
 class Decoder {
  public:
   // Allocates everything a step needs. All references must outlive the decoder.

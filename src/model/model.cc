@@ -58,9 +58,16 @@ absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
                                                         const LoadOptions& options) {
   BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
                          open_checkpoint(path, {.tokenizer_path = options.tokenizer_path}));
+  auto model = make_model(std::move(checkpoint), name_of(path), options);
+  if (!model.ok()) return annotate(model.status(), path);
+  return model;
+}
+
+absl::StatusOr<std::shared_ptr<const Model>> make_model(
+    std::shared_ptr<const Checkpoint> checkpoint, std::string name, const LoadOptions& options) {
   auto model = std::make_shared<Model>();
-  model->name = name_of(path);
-  BRISK_RETURN_IF_ERROR(annotate(recognise(std::move(checkpoint), options, model.get()), path));
+  model->name = std::move(name);
+  BRISK_RETURN_IF_ERROR(recognise(std::move(checkpoint), options, model.get()));
   return model;
 }
 

@@ -41,6 +41,11 @@ struct LoadOptions {
 absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
                                                         const LoadOptions& options = {});
 
+// The same for a checkpoint that is open already. `name`: see Model::name.
+absl::StatusOr<std::shared_ptr<const Model>> make_model(
+    std::shared_ptr<const Checkpoint> checkpoint, std::string name,
+    const LoadOptions& options = {});
+
 // Weights that one token is multiplied with, head included: a forward pass does twice as many
 // operations, attention aside.
 int64_t active_parameters(const Model& model);

@@ -79,7 +79,7 @@ inline Events parse_events(const RawResponse& raw) {
 // "role:content|" for each message; the roles can be renamed by chat_template_kwargs.
 inline absl::StatusOr<std::string> render_plainly(const api::ChatRequest& chat) {
   std::string text = chat.chat_template.empty() ? "" : "[" + chat.chat_template + "]";
-  for (const Json& message : chat.messages) {
+  for (const OrderedJson& message : chat.messages) {
     if (message["content"] == "refuse me") return invalid_input("the template refuses");
     text += message["role"].get<std::string>() + ":" + message["content"].get<std::string>() + "|";
   }

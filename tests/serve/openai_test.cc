@@ -3,6 +3,7 @@
 #include <set>
 #include <thread>
 
+#include "serve/api/openai_request.h"
 #include "tests/serve/api_fixture.h"
 
 namespace brisk {
@@ -611,6 +612,15 @@ TEST_F(OpenAiTest, MetricsCountWhatHappened) {
   EXPECT_THAT(text, Not(HasSubstr("vllm:")));
   start({}, {}, {}, true);
   EXPECT_THAT(get("/metrics").raw.body, HasSubstr("vllm:num_requests_running"));
+}
+
+TEST(ParseChat, KeepsTheClientsOrderOfKeys) {
+  const auto chat = api::parse_chat(R"({"messages":[{"role":"user","name":"n","content":"c"}],
+      "chat_template_kwargs":{"z":1,"a":2}})",
+                                    {});
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_EQ(chat->messages.dump(), R"([{"role":"user","name":"n","content":"c"}])");
+  EXPECT_EQ(chat->template_args.dump(), R"({"z":1,"a":2})");
 }
 
 }  // namespace

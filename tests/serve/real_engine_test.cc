@@ -84,6 +84,18 @@ TEST_F(RealEngineTest, ChatsThroughATemplateWithoutDoublingBos) {
   EXPECT_EQ(chat.json["usage"]["prompt_tokens"], plain.json["usage"]["prompt_tokens"]);
 }
 
+TEST_F(RealEngineTest, TemplatesSeeTheClientsOrderOfKeys) {
+  const Answer answer = post("/apply-template", R"({
+      "chat_template":"{{ messages[0].tool_calls | tojson }} {{ z | tojson }}",
+      "chat_template_kwargs":{"z":{"y":1,"b":[{"x":1,"a":2}]}},
+      "messages":[{"role":"assistant","tool_calls":[{"type":"function","id":"7",
+        "function":{"name":"f","arguments":{"to":"b","from":"a"}}}]}]})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_EQ(answer.json["prompt"],
+            R"([{"type": "function", "id": "7", "function": {"name": "f", )"
+            R"("arguments": {"to": "b", "from": "a"}}}] {"y": 1, "b": [{"x": 1, "a": 2}]})");
+}
+
 TEST_F(RealEngineTest, LogprobsAreThoseOfTheChosenTokens) {
   const Answer answer = post("/v1/chat/completions", R"({"temperature":0,"max_tokens":12,
       "messages":[{"role":"user","content":"The dog"}],"logprobs":true,"top_logprobs":5})");

@@ -2,29 +2,43 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <memory>
 #include <new>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "base/rng.h"
+#include "compute/kernels/cpu/dispatch.h"
+#include "compute/sys/mapped_file.h"
+#include "engine/engine.h"
 #include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
+#include "model/decoder.h"
+#include "tests/support/read_small_checkpoint.h"
 
 namespace {
-int64_t allocations = 0;
+
+std::atomic<int64_t> allocations = 0;
+thread_local bool is_counted = true;
+
+void* allocate(size_t size) noexcept {
+  if (is_counted) allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::malloc(size);
+}
+
 }  // namespace
 
 void* operator new(size_t size) {
-  ++allocations;
-  void* memory = std::malloc(size);
+  void* memory = allocate(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(size);
-}
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
@@ -77,6 +91,90 @@ TEST(Sampler, AllocatesNothingOnceItHasSeenTheVocabulary) {
   for (int64_t i = 1; i < 50; ++i) largest = std::max(largest, draw(i));
   EXPECT_EQ(allocations - before, 0);
   EXPECT_GT(largest, 0);
+}
+
+// Models of a few KB, one of every family; their weights lie in `bytes`.
+struct SmallModel {
+  std::string name;
+  std::string bytes;
+  std::shared_ptr<const Model> model;
+};
+
+SmallModel small_model(const std::string& path, int64_t context_max) {
+  SmallModel small = {.name = path, .bytes = read_file(path, 1 << 20).value(), .model = nullptr};
+  auto checkpoint = read_gguf_bytes(std::as_bytes(std::span(small.bytes)));
+  small.model =
+      make_model(checkpoint.value(), path, {.tokenizer_path = "", .context_max = context_max})
+          .value();
+  return small;
+}
+
+// Three sequences decode side by side on two threads.
+TEST(Decoder, AllocatesNothingInAStep) {
+  int models = 0;
+  for (const auto& file :
+       std::filesystem::directory_iterator(BRISK_SOURCE_DIR "/fuzz/corpus/gguf")) {
+    const SmallModel small = small_model(file.path().string(), 4);
+    ThreadTeam team(2);
+    const auto kv = KvMemory::create(small.model->spec, KvElement::kF32, 3).value();
+    Decoder decoder(*small.model, *usable_kernels().front(), team, *kv,
+                    {.rows_max = 3, .logits_rows_max = 3});
+    const int32_t blocks[] = {0, 1, 2}, tokens[] = {0, 1, 2}, rows[] = {0, 1, 2};
+    SliceView slices[3];
+    const auto step = [&](int64_t position) {
+      for (int64_t i = 0; i < 3; ++i) {
+        slices[i] = {.row_begin = i,
+                     .row_end = i + 1,
+                     .first_position = position,
+                     .blocks = {blocks + i, 1}};
+      }
+      decoder.forward({.tokens = tokens, .slices = slices, .logits_rows = rows});
+    };
+    step(0);
+    const int64_t before = allocations;
+    for (int64_t position = 1; position < 4; ++position) step(position);
+    EXPECT_EQ(allocations - before, 0) << small.name;
+    ++models;
+  }
+  EXPECT_GE(models, 9);
+}
+
+// The engine's thread and its workers count, the clients' one does not.
+TEST(Engine, AllocatesNothingInASteadyStep) {
+  const SmallModel small = small_model(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/llama", 4096);
+  EngineOptions options;
+  options.threads = 2;
+  options.kv_tokens = 16384;
+  const auto engine = Engine::create(small.model, options).value();
+  std::vector<std::shared_ptr<Generation>> generations;
+  for (int32_t i = 0; i < 4; ++i) {
+    Request request;
+    // Every token, since a history grows by those that it has not seen.
+    for (int32_t t = 0; t < 100; ++t) request.prompt.push_back((t + i) % 5);
+    request.max_tokens = 900;
+    request.ignore_eos = true;
+    request.sampling.temperature = 1;
+    request.sampling.repetition_penalty = 1.1;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    generations.push_back(engine->submit(request).value());
+  }
+  const auto decoded = [&] { return generations.back()->stats().completion_tokens; };
+  is_counted = false;
+  // Nobody takes events yet, so that their queues become larger than any that is needed later.
+  while (decoded() < 440) std::this_thread::yield();
+  const auto take_all = [&] {
+    for (const auto& generation : generations) generation->take();
+  };
+  take_all();
+  // Tables and token lists double now and then; from 540 to 740 tokens neither does.
+  const int64_t before = allocations;
+  int64_t last = before;
+  for (int64_t now = before; decoded() < 640; now = allocations) {
+    last = now;
+    take_all();
+  }
+  EXPECT_EQ(last - before, 0);
+  is_counted = true;
 }
 
 }  // namespace

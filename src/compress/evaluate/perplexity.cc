@@ -18,6 +18,8 @@ namespace brisk {
 namespace {
 
 constexpr int64_t kRowsPerStep = 128;  // their logits are all kept: 128 x 128k x 4 B = 64 MiB
+constexpr DecoderOptions kDecoderOptions = {.rows_max = kRowsPerStep,
+                                            .logits_rows_max = kRowsPerStep};
 constexpr size_t kFileBytesMax = size_t{4} << 30;
 
 // -ln softmax(logits)[token], in f64.
@@ -35,10 +37,12 @@ class Scorer {
                                                         const PerplexityOptions& options,
                                                         int64_t window) {
     BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
+    const int threads = options.threads > 0 ? options.threads : usable_threads();
+    BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, kDecoderOptions, threads));
     BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                            KvMemory::create(model.spec, kv_element_for(model, options.kv_dtype),
                                             ceil_div<int64_t>(window, kKvBlockTokens)));
-    return std::unique_ptr<Scorer>(new Scorer(model, *kernels, options.threads, std::move(kv)));
+    return std::unique_ptr<Scorer>(new Scorer(model, *kernels, threads, std::move(kv)));
   }
 
   // Nats of tokens 1, 2, ... of the window, each given those before.
@@ -60,10 +64,9 @@ class Scorer {
 
  private:
   Scorer(const Model& model, const KernelTable& kernels, int threads, std::unique_ptr<KvMemory> kv)
-      : team_(threads > 0 ? threads : usable_threads()),
+      : team_(threads),
         kv_(std::move(kv)),
-        decoder_(model, kernels, team_, *kv_,
-                 {.rows_max = kRowsPerStep, .logits_rows_max = kRowsPerStep}),
+        decoder_(model, kernels, team_, *kv_, kDecoderOptions),
         blocks_(static_cast<size_t>(kv_->blocks())),
         rows_(kRowsPerStep),
         row_nats_(kRowsPerStep) {
@@ -89,6 +92,18 @@ class Scorer {
   std::vector<int32_t> rows_;
   std::vector<double> row_nats_;
 };
+
+// A tokenizer may know more tokens than the model has embeddings.
+absl::Status check_tokens(std::span<const int32_t> tokens, int vocab_size) {
+  for (const int32_t token : tokens) {
+    if (token >= vocab_size) {
+      return invalid_input(
+          "the tokenizer gives token {}, but the model has {} of them: it belongs to another model",
+          token, vocab_size);
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::string> document_of_line(std::string_view line) {
   BRISK_ASSIGN_OR_RETURN(const Json json, parse_json(line));
@@ -152,6 +167,7 @@ absl::StatusOr<PerplexityReport> measure_perplexity(const Model& model,
       part.insert(part.end(), tokens.begin() + static_cast<long>(begin),
                   tokens.begin() + static_cast<long>(end));
       if (part.size() < 2) continue;
+      BRISK_RETURN_IF_ERROR(check_tokens(part, model.spec.vocab_size));
       report.nats += scorer->score(part);
       report.tokens += static_cast<int64_t>(part.size()) - 1;
       part.erase(part.begin());  // what was given, not predicted

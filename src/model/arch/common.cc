@@ -161,6 +161,9 @@ absl::StatusOr<RopeSpec> rope_spec(const Checkpoint& checkpoint, const ModelSpec
     return unsupported("rope scaling \"yarn\"; use the model without its long-context extension");
   }
   if (scaling.kind == RopeScaling::Kind::kLongRope) {
+    if (scaling.original_context_length < 2) {
+      return invalid_input("longrope scaling needs the length of the original context");
+    }
     BRISK_ASSIGN_OR_RETURN(divisors, longrope_factors(checkpoint, spec, scaling, half));
     rope.magnitude = static_cast<float>(scaling.attention_factor > 0
                                             ? scaling.attention_factor

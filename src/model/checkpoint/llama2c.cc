@@ -251,6 +251,10 @@ bool has_magic(std::span<const std::byte> file) {
   return ByteCursor(file).read(&magic) && magic == kMagic;
 }
 
+absl::StatusOr<Header> read_header(std::span<const std::byte> file) {
+  return has_magic(file) ? read_header_with_magic(file) : read_header_version_0(file);
+}
+
 // Scales that lie at `raw`: in place where they are aligned, else copied.
 std::span<const float> scales_at(std::span<const std::byte> raw, Checkpoint& checkpoint) {
   const size_t count = raw.size() / sizeof(float);
@@ -330,14 +334,16 @@ std::string_view variant_name(Variant variant) {
 }  // namespace
 
 bool is_llama2c(std::span<const std::byte> file) {
-  if (has_magic(file)) return true;
-  const auto header = read_header_version_0(file);
-  return header.ok() && file_bytes(*header) == file.size();
+  return has_magic(file) || llama2c_file_bytes(file) == file.size();
+}
+
+std::optional<uint64_t> llama2c_file_bytes(std::span<const std::byte> file) {
+  const auto header = read_header(file);
+  return header.ok() ? file_bytes(*header) : std::nullopt;
 }
 
 absl::Status read_llama2c(std::span<const std::byte> file, Checkpoint& checkpoint) {
-  BRISK_ASSIGN_OR_RETURN(const Header header, has_magic(file) ? read_header_with_magic(file)
-                                                              : read_header_version_0(file));
+  BRISK_ASSIGN_OR_RETURN(const Header header, read_header(file));
   const std::optional<uint64_t> expected = file_bytes(header);
   if (!expected.has_value()) {
     return invalid_input("a matrix of the llama2.c file is not whole groups of {} values",

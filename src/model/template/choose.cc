@@ -21,8 +21,7 @@ absl::StatusOr<std::string> choose_chat_template(const std::string& from_checkpo
       tokenizer.find("<|im_start|>") >= 0 && tokenizer.find("<|im_end|>") >= 0;
   if (speaks_chatml) return std::string(default_chat_template());
   return invalid_input(
-      "this model has no chat template and its vocabulary is not ChatML's, so it cannot chat: use "
-      "/v1/completions, or give it a template");
+      "this model cannot chat: it has no chat template, and its vocabulary is not ChatML's");
 }
 
 }  // namespace brisk

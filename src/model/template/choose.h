@@ -14,7 +14,7 @@ namespace brisk {
 std::string_view default_chat_template();
 
 // The checkpoint's own template when it has one; else ChatML when the vocabulary has its tokens.
-// Errors: InvalidArgument for a model that cannot chat, saying what can be done instead.
+// Errors: InvalidArgument for a model that cannot chat; callers add what can be done instead.
 absl::StatusOr<std::string> choose_chat_template(const std::string& from_checkpoint,
                                                  const Tokenizer& tokenizer);
 

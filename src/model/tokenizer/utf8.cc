@@ -1,5 +1,7 @@
 #include "model/tokenizer/utf8.h"
 
+#include <fmt/format.h>
+
 namespace brisk {
 namespace {
 
@@ -86,6 +88,23 @@ std::string utf8_repaired(std::string_view text) {
     text.remove_prefix(utf8_first(text).size);
   }
   return repaired;
+}
+
+std::string utf8_printable(std::string_view text, size_t bytes_max) {
+  std::string out;
+  while (!text.empty()) {
+    if (out.size() >= bytes_max) return out + "...";
+    const Utf8Char first = utf8_first(text);
+    const bool control = first.code < 0x20 || (first.code >= 0x7F && first.code < 0xA0);
+    const std::string_view bytes = text.substr(0, first.size);
+    if (first.state == Utf8State::kValid && !control) {
+      out += bytes;
+    } else {
+      for (const char byte : bytes) out += fmt::format("\\x{:02X}", static_cast<uint8_t>(byte));
+    }
+    text.remove_prefix(first.size);
+  }
+  return out;
 }
 
 }  // namespace brisk

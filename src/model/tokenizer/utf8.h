@@ -1,6 +1,7 @@
 // UTF-8 one character at a time, from bytes that may be anything.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,5 +33,9 @@ size_t utf8_valid_prefix(std::string_view text);
 
 // `text` with one U+FFFD for every maximal subpart that is not UTF-8.
 std::string utf8_repaired(std::string_view text);
+
+// `text` with control characters and what is not UTF-8 written as \x1B, so that it can neither
+// begin a line nor command a terminal; cut after about `bytes_max`, with "..." where it was.
+std::string utf8_printable(std::string_view text, size_t bytes_max);
 
 }  // namespace brisk

@@ -38,8 +38,13 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> own_template(const Model& mo
                                                                  const std::string& replacement) {
   std::string source = replacement;
   if (source.empty()) {
-    BRISK_ASSIGN_OR_RETURN(source,
-                           choose_chat_template(model.checkpoint->chat_template, *model.tokenizer));
+    auto chosen = choose_chat_template(model.checkpoint->chat_template, *model.tokenizer);
+    if (!chosen.ok()) {
+      return invalid_input(
+          "{}; use /v1/completions, or give the server a template with --chat-template",
+          message_of(chosen.status()));
+    }
+    source = *std::move(chosen);
   }
   absl::StatusOr<std::unique_ptr<const ChatTemplate>> parsed = ChatTemplate::parse(source);
   if (!parsed.ok()) return annotate(parsed.status(), "the model's chat template");

@@ -13,6 +13,11 @@ std::string payload(const absl::Status& status, const char* key) {
   return found.has_value() ? std::string(*found) : "";
 }
 
+// By way of a view: compilers disagree on the name of Cord's constructor from a std::string.
+absl::Cord cord_of(std::string_view text) {
+  return absl::Cord(absl::string_view(text.data(), text.size()));
+}
+
 int http_status(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kInvalidArgument:
@@ -91,12 +96,12 @@ http::Response openai_error(const absl::Status& status) {
 
 absl::Status bad_param(std::string_view param, std::string message) {
   absl::Status status = absl::InvalidArgumentError(std::move(message));
-  status.SetPayload(kParamKey, absl::Cord(std::string(param)));
+  status.SetPayload(kParamKey, cord_of(param));
   return status;
 }
 
 absl::Status with_code(absl::Status status, std::string_view code) {
-  status.SetPayload(kCodeKey, absl::Cord(std::string(code)));
+  status.SetPayload(kCodeKey, cord_of(code));
   return status;
 }
 

@@ -27,8 +27,8 @@ struct CompletionRequest {
 
 struct ChatRequest {
   GenerationSpec spec;
-  Json messages;              // an array of objects; contents are strings
-  Json template_args;         // an object: chat_template_kwargs and what else templates may use
+  OrderedJson messages;       // an array of objects; contents are strings
+  OrderedJson template_args;  // an object: chat_template_kwargs and what else templates may use
   std::string chat_template;  // empty: the model's own
   bool add_generation_prompt = true;
   bool continue_final_message = false;

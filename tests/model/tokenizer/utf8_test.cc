@@ -43,5 +43,21 @@ TEST(Utf8, TellsTruncatedFromInvalid) {
   EXPECT_EQ(utf8_valid_prefix("a\0b"s), 3U);
 }
 
+TEST(Utf8Printable, KeepsTextAndEscapesWhatCommandsATerminal) {
+  EXPECT_EQ(utf8_printable("na\u00EFve \u4E16\u754C \U0001F469", 100),
+            "na\u00EFve \u4E16\u754C \U0001F469");
+  EXPECT_EQ(utf8_printable("a\nb\r\tc\x1B[2J\x7F", 100), R"(a\x0Ab\x0D\x09c\x1B[2J\x7F)");
+  EXPECT_EQ(utf8_printable(std::string_view("\0x", 2), 100), R"(\x00x)");
+  EXPECT_EQ(utf8_printable("\u009B2J", 100), R"(\xC2\x9B2J)") << "CSI in one character";
+  EXPECT_EQ(utf8_printable("\xFF-\xE4\xB8", 100), R"(\xFF-\xE4\xB8)");
+}
+
+TEST(Utf8Printable, CutsLongTextsBetweenCharacters) {
+  EXPECT_EQ(utf8_printable("abcdef", 4), "abcd...");
+  EXPECT_EQ(utf8_printable("abcd", 4), "abcd");
+  EXPECT_EQ(utf8_printable("abc\u4E16\u754C", 4), "abc\u4E16...");
+  EXPECT_EQ(utf8_printable("", 0), "");
+}
+
 }  // namespace
 }  // namespace brisk

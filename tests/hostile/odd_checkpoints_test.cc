@@ -1,0 +1,132 @@
+// Checkpoints that are whole, but whose parts do not fit each other. Each test is a bug that was.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "compress/evaluate/perplexity.h"
+#include "compute/sys/mapped_file.h"
+#include "engine/engine.h"
+#include "tests/support/read_small_checkpoint.h"
+#include "tests/support/use_checkpoint.h"
+
+namespace brisk {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A seed of the fuzzers and the bytes it lies in.
+struct Opened {
+  std::string bytes;
+  std::shared_ptr<Checkpoint> checkpoint;
+};
+
+Opened open_seed(const std::string& name) {
+  Opened opened;
+  opened.bytes = read_file(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/" + name, 1 << 20).value();
+  opened.checkpoint = read_gguf_bytes(std::as_bytes(std::span(opened.bytes))).value();
+  return opened;
+}
+
+EngineOptions small_engine() {
+  EngineOptions options;
+  options.threads = 1;
+  options.sequences_max = 2;
+  return options;
+}
+
+TEST(OddCheckpoints, EndTokensBeyondTheVocabularyAreNeverBanned) {
+  const Opened seed = open_seed("llama");
+  seed.checkpoint->config.eos_tokens = {2, 5, 1 << 30, -7};
+  seed.checkpoint->tokenizer = {};
+  const auto model = make_model(seed.checkpoint, "odd");
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto engine = Engine::create(*model, small_engine());
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  Request request;
+  request.prompt = {1, 3};
+  request.max_tokens = 6;
+  request.min_tokens = 6;
+  const auto generation = (*engine)->submit(request);
+  ASSERT_TRUE(generation.ok()) << generation.status();
+  int tokens = 0;
+  while (!(*generation)->done()) {
+    for (const TokenEvent& event : (*generation)->wait_and_take()) {
+      tokens += event.token >= 0 ? 1 : 0;
+      EXPECT_NE(event.token, 2) << "banned until min_tokens are there";
+    }
+  }
+  EXPECT_EQ(tokens, 6);
+}
+
+TEST(OddCheckpoints, TokenizersLargerThanTheModelAreNotRead) {
+  const Opened seed = open_seed("llama");
+  TokenizerData& tokenizer = seed.checkpoint->tokenizer;
+  tokenizer.tokens.emplace_back("b");
+  tokenizer.scores.push_back(-1);
+  tokenizer.types.push_back(TokenType::kNormal);
+  const auto model = make_model(seed.checkpoint, "odd");
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto report = measure_perplexity(**model, {"a b a b"}, {}, [](int64_t) {});
+  ASSERT_FALSE(report.ok());
+  EXPECT_THAT(std::string(message_of(report.status())), HasSubstr("another model"));
+}
+
+TEST(OddCheckpoints, AContextOfOneBlockRuns) {
+  const Opened seed = open_seed("llama");
+  const auto model = make_model(seed.checkpoint, "odd", {.tokenizer_path = "", .context_max = 5});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EngineOptions options = small_engine();
+  options.sequences_max = 1;
+  const auto engine = Engine::create(*model, options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  Request request;
+  request.prompt = {1, 3};
+  request.max_tokens = 100;
+  request.choices = 2;
+  request.ignore_eos = true;
+  const auto generation = (*engine)->submit(request);
+  ASSERT_TRUE(generation.ok()) << generation.status();
+  int tokens = 0;
+  while (!(*generation)->done()) {
+    for (const TokenEvent& event : (*generation)->wait_and_take()) tokens += event.token >= 0;
+  }
+  EXPECT_EQ(tokens, 6) << "two choices of three tokens each";
+}
+
+TEST(OddCheckpoints, LongRopeNeedsItsOriginalContext) {
+  const Opened seed = open_seed("phi3");
+  seed.checkpoint->config.rope_scaling.original_context_length = 0;
+  const auto model = make_model(seed.checkpoint, "odd");
+  ASSERT_FALSE(model.ok());
+  EXPECT_THAT(std::string(message_of(model.status())), HasSubstr("original context"));
+}
+
+// Nothing in the file is as large as a configuration may claim.
+TEST(OddCheckpoints, TakeNoMemoryForAnMlpThatNoLayerHas) {
+  const Opened seed = open_seed("mixtral");
+  const auto honest = make_model(seed.checkpoint, "odd");
+  ASSERT_TRUE(honest.ok()) << honest.status();
+  ModelSpec spec = (*honest)->spec;
+  const int64_t bytes = step_memory_bytes(spec, {}, 1);
+  spec.ffn_size = 1 << 22;
+  EXPECT_EQ(step_memory_bytes(spec, {}, 1), bytes);
+}
+
+TEST(OddCheckpoints, StepsThatNoMachineCanHoldAreRefused) {
+  ModelSpec spec;
+  spec.hidden_size = 1;
+  spec.heads = spec.kv_heads = spec.head_dim = 4096;
+  spec.vocab_size = 1 << 24;
+  spec.layers.resize(1);
+  const absl::Status status = check_step_memory(spec, {.rows_max = 1 << 20}, 1);
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(message_of(status)), HasSubstr("working memory"));
+}
+
+}  // namespace
+}  // namespace brisk
