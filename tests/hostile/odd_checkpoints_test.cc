@@ -98,9 +98,9 @@ TEST(OddCheckpoints, AContextOfOneBlockRuns) {
   EXPECT_EQ(tokens, 6) << "two choices of three tokens each";
 }
 
-TEST(OddCheckpoints, LongRopeNeedsItsOriginalContext) {
+TEST(OddCheckpoints, LongRopeNeedsAnOriginalContextOfTwoTokens) {
   const Opened seed = open_seed("phi3");
-  seed.checkpoint->config.rope_scaling.original_context_length = 0;
+  seed.checkpoint->config.rope_scaling.original_context_length = 1;
   const auto model = make_model(seed.checkpoint, "odd");
   ASSERT_FALSE(model.ok());
   EXPECT_THAT(std::string(message_of(model.status())), HasSubstr("original context"));
