@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write the seeds of the checkpoint targets: whole models of one to six KB in fuzz/corpus.
 
-They are the reference's cases (tests/reference) with fewer and smaller numbers.
+They are the cases of the reference (tests/reference) with fewer and smaller numbers. gguf/compiled
+is `brisk compile` of gguf/blocks.
 """
 
 import json

@@ -67,8 +67,10 @@ Summary summarise(const Options& options, const std::shared_ptr<const Checkpoint
     summary.refusal = message_of(architecture.status());
   } else if (checkpoint->tensors.empty()) {
     summary.refusal = "it has no tensors";
-  } else if (const auto model = make_model(checkpoint, options.path); !model.ok()) {
-    summary.refusal = message_of(model.status());
+  } else {
+    const LoadOptions as_it_lies = {.tokenizer_path = "", .activations = Activations::kF32};
+    const auto model = make_model(checkpoint, options.path, as_it_lies);
+    if (!model.ok()) summary.refusal = message_of(model.status());
   }
   return summary;
 }

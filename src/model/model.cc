@@ -39,7 +39,9 @@ absl::Status recognise(std::shared_ptr<const Checkpoint> checkpoint, const LoadO
   model->spec.vocab_size = static_cast<int>(vocab_size);
   BRISK_ASSIGN_OR_RETURN(model->weights, bind_weights(*checkpoint, names, model->spec));
   if (options.activations == Activations::kInt8) {
-    BRISK_RETURN_IF_ERROR(pack_weights(options.threads, &model->weights));
+    const bool is_file = !checkpoint->files.empty();
+    BRISK_RETURN_IF_ERROR(
+        pack_weights({.threads = options.threads, .is_file = is_file}, &model->weights));
   }
   if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
     BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(checkpoint->tokenizer));

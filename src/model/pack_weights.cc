@@ -46,7 +46,7 @@ void pack_task(const Job& job, int64_t task, std::byte* pages) {
 
 }  // namespace
 
-absl::Status pack_weights(int threads, Weights* weights) {
+absl::Status pack_weights(const PackOptions& options, Weights* weights) {
   std::vector<Job> jobs;
   int64_t bytes = 0, tasks = 0;
   const auto add = [&](Linear& linear) { add_job(linear, &bytes, &tasks, &jobs); };
@@ -68,14 +68,15 @@ absl::Status pack_weights(int threads, Weights* weights) {
   std::byte* const pages = weights->packed->bytes().data();
   std::atomic<int64_t> next{0};
   std::vector<std::atomic<int64_t>> done(jobs.size());
-  ThreadTeam team(threads > 0 ? threads : usable_threads());
+  ThreadTeam team(options.threads > 0 ? options.threads : usable_threads());
   team.run([&](Worker) {
     size_t job = 0;
     for (int64_t task = next.fetch_add(1); task < tasks; task = next.fetch_add(1)) {
       while (job + 1 < jobs.size() && jobs[job + 1].first_task <= task) ++job;
       pack_task(jobs[job], task, pages);
       // The file's pages go as soon as nobody reads them: the two forms never lie side by side.
-      if (done[job].fetch_add(1) + 1 == jobs[job].tasks) drop_mapped_pages(jobs[job].matrix->data);
+      const bool packed = done[job].fetch_add(1) + 1 == jobs[job].tasks;
+      if (packed && options.is_file) drop_mapped_pages(jobs[job].matrix->data);
     }
   });
   for (const Job& job : jobs) {

@@ -7,9 +7,13 @@
 
 namespace brisk {
 
+struct PackOptions {
+  int threads = 0;      // 0: all
+  bool is_file = true;  // the weights lie in mapped files, not in memory that has no other copy
+};
+
 // Replaces every matrix that panels can hold by its panels, without loss, and lets go of the pages
-// of the checkpoint they came from: weights are never in memory twice. `threads` 0: all.
-// Errors: ResourceExhausted.
-absl::Status pack_weights(int threads, Weights* weights);
+// of the files they came from: weights are never in memory twice. Errors: ResourceExhausted.
+absl::Status pack_weights(const PackOptions& options, Weights* weights);
 
 }  // namespace brisk

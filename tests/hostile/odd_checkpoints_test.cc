@@ -2,7 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "compress/evaluate/perplexity.h"
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
+#include "model/pack_weights.h"
 #include "tests/support/read_small_checkpoint.h"
 #include "tests/support/use_checkpoint.h"
 
@@ -104,6 +106,18 @@ TEST(OddCheckpoints, LongRopeNeedsAnOriginalContextOfTwoTokens) {
   const auto model = make_model(seed.checkpoint, "odd");
   ASSERT_FALSE(model.ok());
   EXPECT_THAT(std::string(message_of(model.status())), HasSubstr("original context"));
+}
+
+// Letting go of a file's pages empties memory that is none.
+TEST(OddCheckpoints, PackingLeavesMemoryThatIsNoFileAlone) {
+  std::vector<std::byte> bytes(size_t{256} * 8 * 34, std::byte{1});
+  Weights weights;
+  weights.head.weight.dtype = DType::kQ8_0;
+  weights.head.weight.shape = {256, 256};
+  weights.head.weight.data = bytes;
+  ASSERT_TRUE(pack_weights({.threads = 1, .is_file = false}, &weights).ok());
+  EXPECT_TRUE(weights.packed.has_value());
+  EXPECT_EQ(std::count(bytes.begin(), bytes.end(), std::byte{1}), std::ssize(bytes));
 }
 
 // Nothing in the file is as large as a configuration may claim.

@@ -24,11 +24,11 @@ inline void use_tokenizer(const Tokenizer& tokenizer) {
 }
 
 // The first two tokens of a text, and what is drawn after them.
-inline void run_step(const Model& model) {
+inline void run_step(const Model& model, KvElement element) {
   const int32_t vocab = model.spec.vocab_size;
   std::vector<int32_t> tokens = {0, vocab - 1};
   tokens.resize(static_cast<size_t>(std::min(2, model.spec.context_length)));
-  DecoderHarness harness(model, {.rows_max = 2, .blocks = 1});
+  DecoderHarness harness(model, {.element = element, .rows_max = 2, .blocks = 1});
   const std::vector<float> logits = harness.feed(tokens);
   BRISK_CHECK(logits.size() == tokens.size() * static_cast<size_t>(vocab));
   SamplerScratch scratch;
@@ -44,13 +44,16 @@ inline void run_step(const Model& model) {
 // Ok, or why the checkpoint was refused. REQUIRES: it is small, and so is what its sizes make a
 // step allocate.
 inline absl::Status use_checkpoint(const absl::StatusOr<std::shared_ptr<Checkpoint>>& checkpoint) {
-  const auto model = checkpoint.ok() ? make_model(*checkpoint, "small") : checkpoint.status();
+  const auto model = checkpoint.ok()
+                         ? make_model(*checkpoint, "small", {.tokenizer_path = "", .threads = 1})
+                         : checkpoint.status();
   if (!model.ok()) {
     BRISK_CHECK(!model.status().message().empty());
     return model.status();
   }
   if ((*model)->tokenizer != nullptr) use_tokenizer(*(*model)->tokenizer);
-  run_step(**model);
+  run_step(**model, KvElement::kF32);
+  run_step(**model, KvElement::kInt8);
   return absl::OkStatus();
 }
 
