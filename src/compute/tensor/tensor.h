@@ -18,8 +18,8 @@ struct Tensor {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
   std::span<const std::byte> data;
-  std::span<const float> scales;  // only the *Grouped formats; (values / scale_group)
-  int64_t scale_group = 0;        // consecutive values that share a scale
+  std::span<const float> scales = {};  // only the *Grouped formats; (values / scale_group)
+  int64_t scale_group = 0;             // consecutive values that share a scale
 
   // When set, `data` is the matrix in panels of this format instead of row by row
   // (quant/pack_panels.h); only CpuOps reads such a tensor.

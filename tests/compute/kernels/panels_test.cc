@@ -14,56 +14,10 @@
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/quant/format.h"
 #include "compute/quant/pack_panels.h"
-#include "compute/tensor/half.h"
+#include "tests/compute/kernels/matrices.h"
 
 namespace brisk {
 namespace {
-
-struct Stored {
-  Tensor tensor;
-  std::vector<std::byte> bytes;
-};
-
-// Random blocks of a format: any bytes are codes; scales are set to sane numbers.
-std::unique_ptr<Stored> random_matrix(Rng& rng, DType dtype, int64_t columns, int64_t depth) {
-  auto stored = std::make_unique<Stored>();
-  stored->bytes.resize(static_cast<size_t>(bytes_of(dtype, columns * depth)));
-  for (std::byte& byte : stored->bytes) byte = static_cast<std::byte>(rng.next_below(256));
-  const auto set_half = [&](int64_t at) {
-    const uint16_t bits = f32_to_f16(static_cast<float>(rng.next_gaussian() * 0.01));
-    std::memcpy(stored->bytes.data() + at, &bits, 2);
-  };
-  const Format& format = format_of(dtype);
-  const int64_t blocks = static_cast<int64_t>(stored->bytes.size()) / format.block_bytes;
-  for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t at = b * format.block_bytes;
-    switch (dtype) {
-      case DType::kQ3_K:
-        set_half(at + 108);
-        break;
-      case DType::kQ6_K:
-        set_half(at + 208);
-        break;
-      case DType::kMXFP4:
-        stored->bytes[static_cast<size_t>(at)] = static_cast<std::byte>(118 + rng.next_below(8));
-        break;
-      case DType::kQ4_K:
-      case DType::kQ5_K:
-      case DType::kQ4_1:
-      case DType::kQ5_1:
-        set_half(at + 2);
-        set_half(at);
-        break;
-      default:
-        set_half(at);
-        break;
-    }
-  }
-  stored->tensor.dtype = dtype;
-  stored->tensor.shape = {columns, depth};
-  stored->tensor.data = stored->bytes;
-  return stored;
-}
 
 const DType kPackedTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ5_0, DType::kIQ4_NL,
                               DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kQ3_K,
@@ -130,22 +84,6 @@ std::vector<float> multiply(const KernelTable& table, const Tensor& matrix,
                                                      .y_stride = columns,
                                                      .add = epilogue.add});
   return y;
-}
-
-std::vector<float> gaussians(Rng& rng, int64_t count) {
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.next_gaussian());
-  return values;
-}
-
-testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  if (a.size() != b.size()) return testing::AssertionFailure() << "sizes differ";
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) {
-      return testing::AssertionFailure() << "at " << i << ": " << a[i] << " and " << b[i];
-    }
-  }
-  return testing::AssertionSuccess();
 }
 
 // An input that is 127 at one place and 0 elsewhere is rounded without loss, so the product is 127
