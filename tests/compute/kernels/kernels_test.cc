@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "compute/kernels/cpu/amx_probe.h"
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/quant/format.h"
 
@@ -361,6 +362,10 @@ INSTANTIATE_TEST_SUITE_P(Isa, Kernels, testing::ValuesIn(usable_kernels()),
 TEST(ChooseKernels, ForcesALevelOrSaysWhichThereAre) {
   EXPECT_STREQ(choose_kernels("scalar").value()->name, "scalar");
   EXPECT_EQ(choose_kernels("").value(), usable_kernels().front());
+  for (const KernelTable* table : usable_kernels()) EXPECT_NE(table, &kKernelsAmxEmulated);
+  if (emulated_tiles_usable()) {
+    EXPECT_EQ(choose_kernels("amx-emulated").value(), &kKernelsAmxEmulated);
+  }
   const auto unknown = choose_kernels("sse9");
   ASSERT_FALSE(unknown.ok());
   EXPECT_NE(std::string(unknown.status().message()).find("scalar"), std::string::npos);

@@ -23,13 +23,13 @@ std::string defined_symbols(const std::string& object) {
 }
 
 TEST(IsaObjects, DefineNoWeakSymbols) {
-  const std::string dir =
-      BRISK_BINARY_DIR "/src/CMakeFiles/brisk_compute.dir/compute/kernels/cpu/kernels_";
-  for (const char* isa : {"scalar", "avx2", "avx512"}) {
-    const std::string symbols = defined_symbols(dir + isa + ".cc.o");
-    ASSERT_NE(symbols.find("kKernels"), std::string::npos) << symbols;
+  const std::string dir = BRISK_BINARY_DIR "/src/CMakeFiles/brisk_compute.dir/compute/kernels/cpu/";
+  for (const char* file : {"kernels_scalar", "kernels_avx2", "kernels_avx512", "panels_scalar",
+                           "panels_avx2", "panels_avx512", "tiles_emulated", "tiles_amx"}) {
+    const std::string symbols = defined_symbols(dir + file + ".cc.o");
+    ASSERT_NE(symbols.find("Kernels"), std::string::npos) << symbols;
     for (const char* weak : {" W ", " V ", " u "}) {
-      EXPECT_EQ(symbols.find(weak), std::string::npos) << isa << ":\n" << symbols;
+      EXPECT_EQ(symbols.find(weak), std::string::npos) << file << ":\n" << symbols;
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "compute/kernels/cpu/amx_probe.h"
 
 namespace brisk {
 namespace {
@@ -20,18 +21,24 @@ bool can_run_avx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
+bool can_run_amx() { return can_run_avx512() && amx_usable(); }
+bool can_run_amx_emulated() { return can_run_avx512() && emulated_tiles_usable(); }
+
 bool can_run_anywhere() { return true; }
 
 struct Row {
   const KernelTable* table;
   bool (*usable)();
+  bool for_tests = false;  // only where it is asked for by name
 };
 
 // Best first.
 constexpr Row kRows[] = {
+    {&kKernelsAmx, can_run_amx},
     {&kKernelsAvx512, can_run_avx512},
     {&kKernelsAvx2, can_run_avx2},
     {&kKernelsScalar, can_run_anywhere},
+    {&kKernelsAmxEmulated, can_run_amx_emulated, true},
 };
 
 }  // namespace
@@ -39,17 +46,19 @@ constexpr Row kRows[] = {
 std::vector<const KernelTable*> usable_kernels() {
   std::vector<const KernelTable*> tables;
   for (const Row& row : kRows) {
-    if (row.usable()) tables.push_back(row.table);
+    if (!row.for_tests && row.usable()) tables.push_back(row.table);
   }
   return tables;
 }
 
 absl::StatusOr<const KernelTable*> choose_kernels(std::string_view forced) {
-  const auto tables = usable_kernels();
-  if (forced.empty()) return tables.front();
+  for (const Row& row : kRows) {
+    if (forced.empty() ? !row.for_tests : forced == row.table->name) {
+      if (row.usable()) return row.table;
+    }
+  }
   std::string names;
-  for (const KernelTable* table : tables) {
-    if (forced == table->name) return table;
+  for (const KernelTable* table : usable_kernels()) {
     names += names.empty() ? table->name : fmt::format(", {}", table->name);
   }
   return invalid_input("BRISK_ISA={}: not usable on this machine; it can run: {}", forced, names);

@@ -1,5 +1,6 @@
 // Chooses the kernels: the best that the CPU and the operating system allow, or the level that
-// BRISK_ISA (scalar, avx2, avx512) asks for.
+// BRISK_ISA (scalar, avx2, avx512, amx) asks for. "amx-emulated" is the tile kernels over tile
+// instructions in software: slow, for tests, and never chosen unasked.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -8,17 +8,19 @@
 //   a tree (8 + 8, 4 + 4, 2 + 2, 1 + 1). Weights are decoded to f32 first, exactly as
 //   Format::decode does.
 // - exp and tanh are the same polynomial everywhere.
-// So results depend neither on the number of rows nor on the instruction set.
+// So results depend neither on the number of rows nor on the instruction set; but products of tiles
+// have their own numerics (tiles.h).
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "compute/kernels/cpu/panels.h"
+#include "compute/kernels/cpu/tiles.h"
 
 namespace brisk {
 
-enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };
+enum class Isa : uint8_t { kScalar, kAvx2, kAvx512, kAmx };
 
 // y[r][c] = x[r] . w[c] (+ bias[c]) (+ y[r][c]) for r < rows, c < cols.
 struct LinearArgs {
@@ -123,6 +125,8 @@ struct KernelTable {
   // Integer products of packed weights, and the activations they take.
   const PanelKernels* panels;
   void (*quantize_groups)(const QuantizeArgs&);
+  // Where not null, weights are packed into tiles instead, of which these are the products.
+  const TileKernels* tiles;
 
   void (*rms_norm)(const NormArgs&);
   void (*layer_norm)(const NormArgs&);
@@ -151,5 +155,8 @@ struct KernelTable {
 extern const KernelTable kKernelsScalar;
 extern const KernelTable kKernelsAvx2;
 extern const KernelTable kKernelsAvx512;
+// Those of AVX-512, but weights in tiles.
+extern const KernelTable kKernelsAmx;
+extern const KernelTable kKernelsAmxEmulated;
 
 }  // namespace brisk

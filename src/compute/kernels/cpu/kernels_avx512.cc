@@ -6,3 +6,22 @@
 #include "compute/kernels/cpu/attention_body.h"
 #include "compute/kernels/cpu/measure_body.h"
 #include "compute/kernels/cpu/table_body.h"
+// clang-format on
+
+namespace brisk {
+namespace {
+
+constexpr KernelTable with_tiles(const char* name, const TileKernels* tiles) {
+  KernelTable table = kKernelsAvx512;
+  table.isa = Isa::kAmx;
+  table.name = name;
+  table.tiles = tiles;
+  return table;
+}
+
+}  // namespace
+
+constexpr KernelTable kKernelsAmx = with_tiles("amx", &kTileKernelsAmx);
+constexpr KernelTable kKernelsAmxEmulated = with_tiles("amx-emulated", &kTileKernelsEmulated);
+
+}  // namespace brisk

@@ -19,6 +19,7 @@ constexpr KernelTable BRISK_ISA_TABLE = {
     .decode_q4_0 = decode<Q4_0Weights>,
     .panels = &BRISK_ISA_PANELS,
     .quantize_groups = quantize_groups,
+    .tiles = nullptr,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .silu = silu,
