@@ -3,25 +3,23 @@
 #include <utility>
 
 #include "base/status.h"
-#include "compute/kernels/cpu/dispatch.h"
 
 namespace brisk {
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const Model& model,
                                                        const RunnerOptions& options) {
-  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
   const int threads = options.threads > 0 ? options.threads : usable_threads();
   const DecoderOptions decoder = {.rows_max = options.rows_max,
                                   .logits_rows_max = options.logits_rows_max};
   BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, decoder, threads));
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, options.kv_element, options.kv_blocks));
-  return std::unique_ptr<Runner>(new Runner(model, *kernels, std::move(kv), threads, decoder));
+  return std::unique_ptr<Runner>(new Runner(model, std::move(kv), threads, decoder));
 }
 
-Runner::Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv,
-               int threads, const DecoderOptions& options)
-    : team_(threads), kv_(std::move(kv)), decoder_(model, kernels, team_, *kv_, options) {}
+Runner::Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
+               const DecoderOptions& options)
+    : team_(threads), kv_(std::move(kv)), decoder_(model, *model.kernels, team_, *kv_, options) {}
 
 MatView Runner::run(const StepPlan& plan) {
   for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);

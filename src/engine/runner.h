@@ -34,7 +34,7 @@ class Runner {
   MatView run(const StepPlan& plan);
 
  private:
-  Runner(const Model& model, const KernelTable& kernels, std::unique_ptr<KvMemory> kv, int threads,
+  Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
          const DecoderOptions& options);
   void flatten(const StepPlan& plan);
 

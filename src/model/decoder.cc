@@ -484,9 +484,8 @@ void Decoder::quantize_rows(Worker worker, MatView x) const {
 // REQUIRES: `input` is synced. All products of one input follow its load.
 void Decoder::load_input(Worker worker, size_t index, ConstMatView input,
                          std::initializer_list<const Linear*> users) {
-  const bool wanted = std::any_of(users.begin(), users.end(), [](const Linear* linear) {
-    return linear->weight.panels.has_value();
-  });
+  const bool wanted = std::any_of(users.begin(), users.end(),
+                                  [](const Linear* linear) { return linear->weight.is_packed(); });
   if (!wanted || input.rows == 0) return;
   ops_.load_input(worker, input);
   lap(worker, OpKind::kRound, index);

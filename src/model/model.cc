@@ -1,8 +1,10 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/status.h"
+#include "compute/kernels/cpu/dispatch.h"
 #include "compute/quant/format.h"
 #include "model/arch/architecture.h"
 #include "model/bind_weights.h"
@@ -40,14 +42,27 @@ absl::Status recognise(std::shared_ptr<const Checkpoint> checkpoint, const LoadO
   BRISK_ASSIGN_OR_RETURN(model->weights, bind_weights(*checkpoint, names, model->spec));
   if (options.activations == Activations::kInt8) {
     const bool is_file = !checkpoint->files.empty();
-    BRISK_RETURN_IF_ERROR(
-        pack_weights({.threads = options.threads, .is_file = is_file}, &model->weights));
+    BRISK_RETURN_IF_ERROR(pack_weights(
+        *model->kernels, {.threads = options.threads, .is_file = is_file}, &model->weights));
   }
   if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
     BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(checkpoint->tokenizer));
   }
   model->checkpoint = std::move(checkpoint);
   return absl::OkStatus();
+}
+
+// `wanted`, or where it is null the environment's. Weights that are compiled to panels need kernels
+// of panels: tiles step aside for the instruction set below.
+absl::StatusOr<const KernelTable*> kernels_for(const Checkpoint& checkpoint,
+                                               const KernelTable* wanted) {
+  if (wanted == nullptr) {
+    BRISK_ASSIGN_OR_RETURN(wanted, kernels_from_environment());
+  }
+  const bool compiled =
+      std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                  [](const NamedTensor& named) { return named.tensor.panels.has_value(); });
+  return compiled && wanted->tiles != nullptr ? &kKernelsAvx512 : wanted;
 }
 
 int64_t parameters(const Linear& linear) {
@@ -69,6 +84,7 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
     std::shared_ptr<const Checkpoint> checkpoint, std::string name, const LoadOptions& options) {
   auto model = std::make_shared<Model>();
   model->name = std::move(name);
+  BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
   BRISK_RETURN_IF_ERROR(recognise(std::move(checkpoint), options, model.get()));
   return model;
 }

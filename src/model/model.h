@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "compute/kernels/cpu/kernel_table.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/spec.h"
 #include "model/tokenizer/tokenizer.h"
@@ -19,13 +20,16 @@ struct Model {
   std::shared_ptr<const Checkpoint> checkpoint;
   ModelSpec spec;
   Weights weights;                             // views into checkpoint
+  const KernelTable* kernels = nullptr;        // that the weights are packed for, and that run it
   std::unique_ptr<const Tokenizer> tokenizer;  // null when there is none
 };
 
-// How products with quantised weights are computed.
+// How products are computed.
 enum class Activations : uint8_t {
-  kInt8,  // rounded to int8 in groups of 32, exact integer sums: fast
-  kF32,   // weights decoded to f32 wherever they are used: the yardstick
+  // Fast: with quantised weights rounded to int8 in groups of 32, exact integer sums. Where the
+  // kernels have tiles: rounded to bf16, with all weights, sums in f32 (kernels/cpu/tiles.h).
+  kInt8,
+  kF32,  // weights decoded to f32 wherever they are used: the yardstick
 };
 
 struct LoadOptions {
@@ -34,7 +38,8 @@ struct LoadOptions {
   // more than its original context rotates with its short factors.
   int64_t context_max = 0;
   Activations activations = Activations::kInt8;
-  int threads = 0;  // that pack weights; 0: all
+  int threads = 0;                       // that pack weights; 0: all
+  const KernelTable* kernels = nullptr;  // null: kernels_from_environment()
 };
 
 // Opens, recognises and checks a model. Errors name the file and what to do about it.

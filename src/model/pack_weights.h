@@ -1,8 +1,9 @@
-// Quantised weights in panels: the order in which the integer kernels read them.
+// Weights in panels: the order in which the kernels read them.
 #pragma once
 
 #include <absl/status/status.h>
 
+#include "compute/kernels/cpu/kernel_table.h"
 #include "model/weights.h"
 
 namespace brisk {
@@ -12,8 +13,10 @@ struct PackOptions {
   bool is_file = true;  // the weights lie in mapped files, not in memory that has no other copy
 };
 
-// Replaces every matrix that panels can hold by its panels, without loss, and lets go of the pages
-// of the files they came from: weights are never in memory twice. Errors: ResourceExhausted.
-absl::Status pack_weights(const PackOptions& options, Weights* weights);
+// Replaces every matrix that the kernels can read in panels by its panels, and lets go of the pages
+// of the files they came from: weights are never in memory twice. For kernels with tiles those are
+// tiles (pack_tiles.h; of floats too, except routers, whose choices hang on small differences),
+// else panels (pack_panels.h). Errors: ResourceExhausted.
+absl::Status pack_weights(const KernelTable& kernels, const PackOptions& options, Weights* weights);
 
 }  // namespace brisk

@@ -121,19 +121,32 @@ std::vector<Answers> run_together(const std::shared_ptr<const Model>& model,
 class Invariance : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
-    // The tiny checkpoints declare short contexts; rotations go further (learned positions do not).
-    model_ = load_model(path).value();
-    if (!model_->spec.learned_positions)
-      model_ = load_model(path, {.tokenizer_path = "", .context_max = 160}).value();
+    model_ = load(nullptr);
     for (Request& request : make_requests(*model_)) {
       const auto length = static_cast<int>(request.prompt.size()) + request.max_tokens;
       if (length <= model_->spec.context_length) requests_.push_back(std::move(request));
     }
     ASSERT_GE(requests_.size(), 5u);
+    alone_ = each_alone(model_);
+  }
+
+  // The tiny checkpoints declare short contexts; rotations go further (learned positions do not).
+  static std::shared_ptr<const Model> load(const KernelTable* kernels) {
+    const std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
+    LoadOptions options;
+    options.kernels = kernels;
+    auto model = load_model(path, options).value();
+    if (model->spec.learned_positions) return model;
+    options.context_max = 160;
+    return load_model(path, options).value();
+  }
+
+  std::vector<Answers> each_alone(const std::shared_ptr<const Model>& model) const {
+    std::vector<Answers> alone;
     for (const Request& request : requests_) {
-      alone_.push_back(run_together(model_, small_engine(), {request}).front());
+      alone.push_back(run_together(model, small_engine(), {request}).front());
     }
+    return alone;
   }
 
   std::shared_ptr<const Model> model_;
@@ -193,10 +206,27 @@ TEST_P(Invariance, PreemptedEqualsUndisturbed) {
 }
 
 TEST_P(Invariance, EveryInstructionSetGivesTheSame) {
+  const std::vector<Answers> expected = each_alone(load(&kKernelsScalar));
   for (const KernelTable* kernels : usable_kernels()) {
-    ASSERT_EQ(setenv("BRISK_ISA", kernels->name, 1), 0);
-    EXPECT_EQ(run_together(model_, small_engine(), requests_), alone_) << kernels->name;
-    ASSERT_EQ(unsetenv("BRISK_ISA"), 0);
+    if (kernels->tiles != nullptr) continue;  // numerics of their own
+    EXPECT_EQ(run_together(load(kernels), small_engine(), requests_), expected) << kernels->name;
+  }
+}
+
+TEST_P(Invariance, TilesKeepTheContractToo) {
+  const auto emulated = choose_kernels("amx-emulated");
+  if (!emulated.ok()) GTEST_SKIP() << emulated.status();
+  const std::shared_ptr<const Model> model = load(*emulated);
+  const std::vector<Answers> alone = each_alone(model);
+  for (const int budget : {7, 50, 512}) {
+    EngineOptions options = small_engine();
+    options.tokens_per_step_max = budget;
+    options.threads = 2;
+    EXPECT_EQ(run_together(model, options, requests_), alone) << budget;
+  }
+  const auto own = choose_kernels("amx");
+  if (own.ok()) {
+    EXPECT_EQ(run_together(load(*own), small_engine(), requests_), alone);
   }
 }
 

@@ -7,7 +7,6 @@
 #include <span>
 #include <vector>
 
-#include "compute/kernels/cpu/dispatch.h"
 #include "model/decoder.h"
 #include "model/kv_memory.h"
 #include "model/model.h"
@@ -15,7 +14,6 @@
 namespace brisk {
 
 struct HarnessOptions {
-  const KernelTable* kernels = usable_kernels().front();
   int threads = 1;
   KvElement element = KvElement::kF32;
   int64_t rows_max = 128;
@@ -28,7 +26,7 @@ class DecoderHarness {
   DecoderHarness(const Model& model, const HarnessOptions& options)
       : team_(options.threads),
         kv_(KvMemory::create(model.spec, options.element, options.blocks).value()),
-        decoder_(model, *options.kernels, team_, *kv_,
+        decoder_(model, *model.kernels, team_, *kv_,
                  {.rows_max = options.rows_max, .logits_rows_max = options.rows_max}),
         blocks_(static_cast<size_t>(options.blocks)) {
     std::iota(blocks_.begin(), blocks_.end(), 0);

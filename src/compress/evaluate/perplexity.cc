@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
-#include "compute/kernels/cpu/dispatch.h"
 #include "model/decoder.h"
 #include "model/kv_memory.h"
 
@@ -36,13 +35,12 @@ class Scorer {
   static absl::StatusOr<std::unique_ptr<Scorer>> create(const Model& model,
                                                         const PerplexityOptions& options,
                                                         int64_t window) {
-    BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
     const int threads = options.threads > 0 ? options.threads : usable_threads();
     BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, kDecoderOptions, threads));
     BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                            KvMemory::create(model.spec, kv_element_for(model, options.kv_dtype),
                                             ceil_div<int64_t>(window, kKvBlockTokens)));
-    return std::unique_ptr<Scorer>(new Scorer(model, *kernels, threads, std::move(kv)));
+    return std::unique_ptr<Scorer>(new Scorer(model, threads, std::move(kv)));
   }
 
   // Nats of tokens 1, 2, ... of the window, each given those before.
@@ -63,10 +61,10 @@ class Scorer {
   }
 
  private:
-  Scorer(const Model& model, const KernelTable& kernels, int threads, std::unique_ptr<KvMemory> kv)
+  Scorer(const Model& model, int threads, std::unique_ptr<KvMemory> kv)
       : team_(threads),
         kv_(std::move(kv)),
-        decoder_(model, kernels, team_, *kv_, kDecoderOptions),
+        decoder_(model, *model.kernels, team_, *kv_, kDecoderOptions),
         blocks_(static_cast<size_t>(kv_->blocks())),
         rows_(kRowsPerStep),
         row_nats_(kRowsPerStep) {

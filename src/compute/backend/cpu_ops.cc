@@ -6,14 +6,16 @@
 #include "base/units.h"
 #include "compute/quant/format.h"
 #include "compute/quant/pack_panels.h"
+#include "compute/quant/pack_tiles.h"
 
 namespace brisk {
 namespace {
 
 // Weight rows that are decoded together before many input rows use them: 16 rows of 8,192 inputs
 // are 512 KiB of f32, a quarter of a 2 MiB second-level cache.
-constexpr int64_t kDecodedColumns = kColumnUnit;
-static_assert(kColumnUnit == kPanelColumns);
+constexpr int64_t kDecodedColumns = 16;
+static_assert(kColumnUnit % kDecodedColumns == 0 && kColumnUnit % kPanelColumns == 0 &&
+              kColumnUnit % kTileOutputs == 0);
 
 // An even number: blocks of panels are read whole.
 int64_t groups_of(int64_t depth) {
@@ -98,11 +100,19 @@ CpuOps::CpuOps(const KernelTable& kernels, int members, const Sizes& sizes)
       panel_floats_(kDecodedColumns * sizes.depth),
       attention_floats_(attention_scratch_floats(sizes.head_dim)),
       scratch_(static_cast<size_t>(members)) {
-  const auto groups = static_cast<size_t>(sizes.rows * groups_of(sizes.depth));
-  input_codes_.resize(groups * kGroupInputs);
-  input_scales_.resize(groups);
-  input_sums_.resize(groups);
-  input_starts_.resize(4 * groups);
+  if (kernels.tiles != nullptr) {
+    const int64_t rows = round_up<int64_t>(sizes.rows, kTileRowBlock);
+    const int64_t bytes = tile_rows_bytes(rows, ceil_div<int64_t>(sizes.depth, kTileInputs));
+    input_tiles_.resize(static_cast<size_t>(bytes) / sizeof(CacheLine));
+    tile_scratch_.resize(static_cast<size_t>(members));
+    for (auto& scratch : tile_scratch_) scratch.resize(kTileScratchBytes / sizeof(CacheLine));
+  } else {
+    const auto groups = static_cast<size_t>(sizes.rows * groups_of(sizes.depth));
+    input_codes_.resize(groups * kGroupInputs);
+    input_scales_.resize(groups);
+    input_sums_.resize(groups);
+    input_starts_.resize(4 * groups);
+  }
   for (auto& scratch : scratch_) {
     scratch.resize(static_cast<size_t>(std::max(panel_floats_, attention_floats_)));
   }
@@ -113,6 +123,10 @@ void CpuOps::linear(Worker worker, const LinearOp& op) {
   if (columns.begin == columns.end || op.input.rows == 0) return;
   if (op.weight->panels.has_value()) {
     linear_panels(op, columns);
+    return;
+  }
+  if (op.weight->tiles.has_value()) {
+    linear_tiles(worker, op, columns);
     return;
   }
   const LinearKernel direct = direct_kernel(kernels_, op.weight->dtype);
@@ -141,6 +155,10 @@ QuantizedRows CpuOps::loaded_input(int64_t rows, int64_t depth) {
 }
 
 void CpuOps::load_input(Worker worker, ConstMatView input) {
+  if (kernels_.tiles != nullptr) {
+    load_tiles(worker, input);
+    return;
+  }
   const QuantizedRows rows = loaded_input(input.rows, input.cols);
   const Range mine = worker.share(rows.rows * rows.groups);
   kernels_.quantize_groups({.x = input.data,
@@ -151,8 +169,42 @@ void CpuOps::load_input(Worker worker, ConstMatView input) {
                             .out = rows});
 }
 
+TileRows CpuOps::loaded_tiles(int64_t rows, int64_t depth) {
+  const int64_t groups = depth / kTileInputs;
+  BRISK_CHECK(tile_rows_bytes(rows, groups) <=
+              static_cast<int64_t>(input_tiles_.size() * sizeof(CacheLine)));
+  return {.data = input_tiles_.data(), .rows = rows, .groups = groups};
+}
+
+void CpuOps::load_tiles(Worker worker, ConstMatView input) {
+  const TileRows rows = loaded_tiles(input.rows, input.cols);
+  const Range mine = worker.share(tile_row_blocks(rows.rows) * rows.groups);
+  kernels_.tiles->pack_rows({.x = input.data,
+                             .x_stride = input.stride,
+                             .first_task = mine.begin,
+                             .last_task = mine.end,
+                             .out = rows});
+}
+
+void CpuOps::linear_tiles(Worker worker, const LinearOp& op, Range columns) {
+  const TileFormat format = *op.weight->tiles;
+  const int64_t bytes = tile_panel_bytes(format, op.input.cols);
+  BRISK_CHECK(kernels_.tiles != nullptr);  // weights are packed for the kernels that run them
+  kernels_.tiles->linear[static_cast<size_t>(format)](
+      {.x = loaded_tiles(op.input.rows, op.input.cols),
+       .panels = op.weight->data.data() + columns.begin / kTileOutputs * bytes,
+       .panel_bytes = bytes,
+       .cols = columns.end - columns.begin,
+       .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
+       .y = op.output.data + columns.begin,
+       .y_stride = op.output.stride,
+       .add = op.add,
+       .scratch = tile_scratch_[static_cast<size_t>(worker.index)].data()});
+}
+
 void CpuOps::linear_panels(const LinearOp& op, Range columns) {
   const PanelFormat format = *op.weight->panels;
+  BRISK_CHECK(kernels_.tiles == nullptr);
   const int64_t bytes = panel_bytes(format, op.input.cols);
   kernels_.panels->linear[static_cast<size_t>(format)](
       {.x = loaded_input(op.input.rows, op.input.cols),

@@ -19,12 +19,12 @@ namespace brisk {
 // kColumnUnit, the same way for every product of equal width.
 struct LinearOp {
   ConstMatView input;              // (rows, depth)
-  const Tensor* weight = nullptr;  // (columns, depth): panels, or any format that can be decoded
+  const Tensor* weight = nullptr;  // (columns, depth): packed, or any format that can be decoded
   std::span<const float> bias;     // (columns) or empty
   MatView output;                  // (rows, columns)
   bool add = false;
 };
-inline constexpr int64_t kColumnUnit = 16;
+inline constexpr int64_t kColumnUnit = 32;
 
 // One sequence's part of a step.
 struct SliceView {
@@ -79,7 +79,8 @@ class CpuOps {
 
   const KernelTable& kernels() const { return kernels_; }
 
-  // Rounds `input` to int8 for the products with panels that follow. REQUIRES: synced before and
+  // Rounds `input` for the products with packed weights that follow, to int8 or, where the kernels
+  // have tiles, to bf16. REQUIRES: synced before and
   // after; those products have the same input, and are done before the next load.
   void load_input(Worker worker, ConstMatView input);
 
@@ -98,7 +99,10 @@ class CpuOps {
 
  private:
   QuantizedRows loaded_input(int64_t rows, int64_t depth);
+  TileRows loaded_tiles(int64_t rows, int64_t depth);
+  void load_tiles(Worker worker, ConstMatView input);
   void linear_panels(const LinearOp& op, Range columns);
+  void linear_tiles(Worker worker, const LinearOp& op, Range columns);
   void linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const;
   void linear_decoded(Worker worker, const LinearOp& op, Range columns);
   void attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,
@@ -114,6 +118,14 @@ class CpuOps {
   std::vector<int8_t> input_codes_;
   std::vector<float> input_scales_, input_sums_;
   std::vector<int32_t> input_starts_;  // start_8, start_128, start_32
+
+  // Instead, where the kernels have tiles: the input as bf16 (TileRows), and memory for each
+  // member.
+  struct alignas(64) CacheLine {
+    std::byte bytes[64];
+  };
+  std::vector<CacheLine> input_tiles_;
+  std::vector<std::vector<CacheLine>> tile_scratch_;
 };
 
 }  // namespace brisk

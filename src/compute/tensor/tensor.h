@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "compute/kernels/cpu/panels.h"
+#include "compute/kernels/cpu/tiles.h"
 #include "compute/tensor/dtype.h"
 
 namespace brisk {
@@ -21,9 +22,12 @@ struct Tensor {
   std::span<const float> scales = {};  // only the *Grouped formats; (values / scale_group)
   int64_t scale_group = 0;             // consecutive values that share a scale
 
-  // When set, `data` is the matrix in panels of this format instead of row by row
-  // (quant/pack_panels.h); only CpuOps reads such a tensor.
+  // When one is set, `data` is the matrix in panels of this format instead of row by row
+  // (quant/pack_panels.h, quant/pack_tiles.h); only CpuOps reads such a tensor.
   std::optional<PanelFormat> panels = std::nullopt;
+  std::optional<TileFormat> tiles = std::nullopt;
+
+  bool is_packed() const { return panels.has_value() || tiles.has_value(); }
 
   int64_t values() const {
     int64_t product = 1;

@@ -6,7 +6,6 @@
 
 #include "base/status.h"
 #include "base/units.h"
-#include "compute/kernels/cpu/dispatch.h"
 #include "model/kv_memory.h"
 #include "plan/bench/step_driver.h"
 #include "plan/bench/work.h"
@@ -90,19 +89,18 @@ absl::StatusOr<BenchReport> bench_model(const Model& model, const std::vector<Be
     blocks = std::max(blocks,
                       test.batch * ceil_div<int64_t>(test.context + test.tokens, kKvBlockTokens));
   }
-  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
   ThreadTeam team(options.threads > 0 ? options.threads : usable_threads());
   BenchReport report;
   report.threads = team.size();
-  report.isa = kernels->name;
+  report.isa = model.kernels->name;
   report.weight_bytes = weight_bytes_per_step(model);
   progress("the machine's limits");
-  BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*kernels, team));
+  BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*model.kernels, team));
   const KvElement element = kv_element_for(model, options.kv_dtype);
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, element, blocks));
   const int64_t rows_max = std::max(options.tokens_per_step, batch_max);
-  StepDriver driver(model, *kernels, team, std::move(kv),
+  StepDriver driver(model, *model.kernels, team, std::move(kv),
                     {.rows_max = rows_max, .batch_max = batch_max});
   for (const BenchTest& test : tests) {
     const Work work = total(work_of(model, test, options, element));

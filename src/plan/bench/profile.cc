@@ -5,7 +5,6 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
-#include "compute/kernels/cpu/dispatch.h"
 #include "model/kv_memory.h"
 #include "plan/bench/step_driver.h"
 
@@ -44,21 +43,20 @@ absl::StatusOr<ProfileReport> profile_model(
     const Model& model, const BenchTest& test, const BenchOptions& options,
     const std::function<void(const std::string&)>& progress) {
   BRISK_RETURN_IF_ERROR(check_bench_test(test, model));
-  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
   ThreadTeam team(options.threads > 0 ? options.threads : usable_threads());
   ProfileReport report;
   report.test = name_of(test);
   report.batch = test.batch;
   report.threads = team.size();
-  report.isa = kernels->name;
+  report.isa = model.kernels->name;
   progress("the machine's limits");
-  BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*kernels, team));
+  BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*model.kernels, team));
   const KvElement element = kv_element_for(model, options.kv_dtype);
   const int64_t blocks = test.batch * ceil_div<int64_t>(test.context + test.tokens, kKvBlockTokens);
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, element, blocks));
   StepDriver driver(
-      model, *kernels, team, std::move(kv),
+      model, *model.kernels, team, std::move(kv),
       {.rows_max = std::max(options.tokens_per_step, test.batch), .batch_max = test.batch});
   progress(report.test);
   driver.prepare(test);
