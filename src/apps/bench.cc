@@ -40,6 +40,7 @@ Json to_json(const BenchReport& report) {
                     {"bound", result.bound},
                     {"read_bytes_per_s", report.limits.read_bytes_per_s},
                     {"int8_ops_per_s", report.limits.int8_ops_per_s},
+                    {"bf16_tile_ops_per_s", report.limits.bf16_tile_ops_per_s},
                     {"flops_per_s", report.limits.flops_per_s},
                     {"threads", report.threads},
                     {"isa", report.isa}});

@@ -58,18 +58,22 @@ absl::StatusOr<MachineLimits> measure_limits(const KernelTable& kernels, ThreadT
   limits.read_bytes_per_s = static_cast<double>(bytes) / read_seconds;
   ::munmap(memory, static_cast<size_t>(bytes));
 
-  constexpr int64_t kIterations = 2'000'000;
-  std::atomic<int32_t> kept_integer{0};
-  const PanelKernels& panels = *kernels.panels;
-  const double integer_seconds =
-      time_passes(team, [&](Worker) { kept_integer.store(panels.integer_peak(kIterations)); });
-  limits.int8_ops_per_s =
-      2 * static_cast<double>(kIterations * panels.integer_multiply_adds * team.size()) /
-      integer_seconds;
-  const double flop_seconds =
-      time_passes(team, [&](Worker) { kept.store(kernels.multiply_add(kIterations)); });
-  limits.flops_per_s =
-      static_cast<double>(kIterations * kMultiplyAddFlops * team.size()) / flop_seconds;
+  const auto peak = [&](int64_t iterations, int64_t operations, auto run) {
+    const double seconds = time_passes(team, [&](Worker) { kept.store(run(iterations)); });
+    return static_cast<double>(iterations * operations * team.size()) / seconds;
+  };
+  constexpr int64_t kIterations = 2'000'000, kTileIterations = 100'000;
+  limits.flops_per_s = peak(kIterations, kMultiplyAddFlops, kernels.multiply_add);
+  const auto as_float = [](auto integers) {
+    return [integers](int64_t iterations) { return static_cast<float>(integers(iterations)); };
+  };
+  limits.int8_ops_per_s = peak(kIterations, 2 * kernels.panels->integer_multiply_adds,
+                               as_float(kernels.panels->integer_peak));
+  if (kernels.tiles != nullptr) {
+    limits.int8_tile_ops_per_s =
+        peak(kTileIterations, kTileInt8Ops, as_float(kernels.tiles->int8_peak));
+    limits.bf16_tile_ops_per_s = peak(kTileIterations, kTileBf16Ops, kernels.tiles->bf16_peak);
+  }
   return limits;
 }
 

@@ -20,7 +20,9 @@ Work work_of(std::initializer_list<const Linear*> linears, Use use) {
   for (const Linear* linear : linears) {
     if (linear->weight.shape.empty()) continue;
     const double operations = 2 * use.rows * static_cast<double>(linear->weight.values());
-    (linear->weight.panels.has_value() ? work.integer_ops : work.flops) += operations;
+    (linear->weight.panels.has_value()  ? work.integer_ops
+     : linear->weight.tiles.has_value() ? work.tile_ops
+                                        : work.flops) += operations;
     work.bytes += use.steps * static_cast<double>(linear->weight.data.size() +
                                                   linear->weight.scales.size_bytes());
   }
@@ -70,6 +72,7 @@ WorkByOp work_of(const Model& model, const BenchTest& test, const BenchOptions& 
   const double positions = batch * (n * test.context + n * (n + 1) / 2);
   const double kv_per_token = static_cast<double>(kv_block_bytes(spec, element)) / kKvBlockTokens;
   at(OpKind::kAttention) = {.integer_ops = 0,
+                            .tile_ops = 0,
                             .flops = 4.0 * static_cast<double>(spec.layers.size()) * spec.heads *
                                      spec.head_dim * positions,
                             // Tokens of a prefill step share what they read.

@@ -14,12 +14,14 @@
 namespace brisk {
 
 struct Work {
-  double integer_ops = 0;  // products of int8 activations with packed weights
+  double integer_ops = 0;  // products of int8 activations with weights in panels
+  double tile_ops = 0;     // products of bf16 activations with weights in tiles
   double flops = 0;
   double bytes = 0;
 
   void add(const Work& other) {
     integer_ops += other.integer_ops;
+    tile_ops += other.tile_ops;
     flops += other.flops;
     bytes += other.bytes;
   }
@@ -27,7 +29,8 @@ struct Work {
     return bytes / limits.read_bytes_per_s;
   }
   double arithmetic_seconds(const MachineLimits& limits) const {
-    return integer_ops / limits.int8_ops_per_s + flops / limits.flops_per_s;
+    const double tiles = tile_ops > 0 ? tile_ops / limits.bf16_tile_ops_per_s : 0;
+    return integer_ops / limits.int8_ops_per_s + tiles + flops / limits.flops_per_s;
   }
   double seconds(const MachineLimits& limits) const {
     const double memory = memory_seconds(limits), arithmetic = arithmetic_seconds(limits);
