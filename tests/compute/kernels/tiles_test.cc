@@ -1,5 +1,6 @@
-// Products of tiles against their definition (tiles.h), to the bit: the whole kernels over tile
-// instructions in software, and over the machine's own where it has them.
+// Products of tiles against their definition (tiles.h), to the bit: the kernels over a tile unit in
+// software; the machine code of the AMX kernels with its tile instructions trapped; and, where the
+// machine has a tile unit, the real thing.
 #include "compute/kernels/cpu/tiles.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +9,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
+#include <ostream>
 #include <set>
 #include <string>
 #include <tuple>
@@ -17,6 +20,7 @@
 #include "compute/kernels/cpu/tile_walk.h"
 #include "compute/quant/pack_tiles.h"
 #include "tests/compute/kernels/matrices.h"
+#include "tests/compute/kernels/tile_traps.h"
 
 namespace brisk {
 namespace {
@@ -125,14 +129,27 @@ struct Unit {
   const char* name;
   const TileKernels* kernels;
   bool (*usable)();
+  bool trap = false;  // a tile instruction takes some ten microseconds
 };
+
+void PrintTo(const Unit& unit, std::ostream* out) { *out << unit.name; }
+
+bool only_traps_usable() { return emulated_tiles_usable() && !amx_usable(); }
 
 class Tiles : public testing::TestWithParam<Unit> {
  protected:
   void SetUp() override {
     if (!GetParam().usable()) GTEST_SKIP() << "this machine cannot run " << GetParam().name;
+    if (GetParam().trap) traps_.emplace();
+  }
+  void TearDown() override {
+    if (traps_.has_value() && !IsSkipped()) {
+      EXPECT_GT(TileTraps::trapped(), 0);
+    }
   }
   const TileKernels& kernels() const { return *GetParam().kernels; }
+
+  std::optional<TileTraps> traps_;
 
   // Compares every `step`-th output with the definition.
   void expect_defined(Rng& rng, DType dtype, int64_t rows, int64_t columns, int64_t depth,
@@ -159,7 +176,7 @@ int64_t depth_unit(DType dtype) { return std::max(32, format_of(dtype).block_val
 TEST_P(Tiles, ProductsEqualTheirDefinitionForEveryFormatAndNumberOfRows) {
   Rng rng(11);
   for (const DType dtype : kPackedTypes) {
-    for (int64_t rows = 1; rows <= 70; ++rows) {
+    for (int64_t rows = 1; rows <= 70; rows += GetParam().trap && rows >= 18 ? 9 : 1) {
       const int64_t columns = 1 + static_cast<int64_t>(rng.next_below(rows < 34 ? 70 : 40));
       const int64_t depth = depth_unit(dtype) * (1 + static_cast<int64_t>(rng.next_below(3)));
       ASSERT_NO_FATAL_FAILURE(expect_defined(rng, dtype, rows, columns, depth, 1));
@@ -170,6 +187,11 @@ TEST_P(Tiles, ProductsEqualTheirDefinitionForEveryFormatAndNumberOfRows) {
 // Several passes of rows, segments of inputs, runs of units and chunks of panels.
 TEST_P(Tiles, LargeProductsEqualTheirDefinition) {
   Rng rng(12);
+  if (GetParam().trap) {
+    ASSERT_NO_FATAL_FAILURE(expect_defined(rng, DType::kQ5_K, 289, 34, 2304, 97));
+    ASSERT_NO_FATAL_FAILURE(expect_defined(rng, DType::kBF16, 140, 1059, 1184, 997));
+    return;
+  }
   for (const DType dtype : kPackedTypes) {
     ASSERT_NO_FATAL_FAILURE(expect_defined(rng, dtype, 512, 70, 2304, 97));
   }
@@ -182,6 +204,7 @@ TEST_P(Tiles, LargeProductsEqualTheirDefinition) {
 TEST_P(Tiles, ARowsBitsDoNotDependOnItsNeighbours) {
   Rng rng(13);
   const int64_t rows = 512, columns = 48, depth = 2560;
+  if (GetParam().trap) GTEST_SKIP() << "slow, and the definition knows no neighbours";
   for (const DType dtype : {DType::kQ4_K, DType::kQ8_0, DType::kF16}) {
     const auto stored = random_matrix(rng, dtype, columns, depth);
     const std::vector<float> x = gaussians(rng, rows * depth);
@@ -244,6 +267,7 @@ TEST_P(Tiles, PeaksCountTheirOperations) {
 INSTANTIATE_TEST_SUITE_P(Unit, Tiles,
                          testing::Values(Unit{"emulated", &kTileKernelsEmulated,
                                               emulated_tiles_usable},
+                                         Unit{"trapped", &kTileKernelsAmx, only_traps_usable, true},
                                          Unit{"amx", &kTileKernelsAmx, amx_usable}),
                          [](const auto& row) { return std::string(row.param.name); });
 
