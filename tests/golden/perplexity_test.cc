@@ -22,7 +22,8 @@ TEST(Perplexity, EqualsTheReferenceToFourDigitsAndMore) {
                      .value())
           .value()["first_10"];
   const auto model =
-      load_model(models + "stories260K.bin", {.tokenizer_path = models + "tok512.model"});
+      load_model(models + "stories260K.bin",
+                 {.tokenizer_path = models + "tok512.model", .activations = Activations::kF32});
   ASSERT_TRUE(model.ok()) << model.status();
   auto documents = read_documents(text);
   ASSERT_TRUE(documents.ok()) << documents.status();

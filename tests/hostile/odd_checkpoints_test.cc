@@ -115,7 +115,7 @@ TEST(OddCheckpoints, PackingLeavesMemoryThatIsNoFileAlone) {
   weights.head.weight.dtype = DType::kQ8_0;
   weights.head.weight.shape = {256, 256};
   weights.head.weight.data = bytes;
-  ASSERT_TRUE(pack_weights({.threads = 1, .is_file = false}, &weights).ok());
+  ASSERT_TRUE(pack_weights(kKernelsScalar, {.threads = 1, .is_file = false}, &weights).ok());
   EXPECT_TRUE(weights.packed.has_value());
   EXPECT_EQ(std::count(bytes.begin(), bytes.end(), std::byte{1}), std::ssize(bytes));
 }
