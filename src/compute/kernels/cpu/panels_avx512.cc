@@ -38,7 +38,6 @@ struct Format {
   static constexpr PanelLayout kLayout = kPanelLayouts[static_cast<int>(F)];
   static constexpr int kOffset = kLayout.offset;
   static constexpr int kStarts = 1;
-  static constexpr bool kHalves = false;
   static constexpr bool kMinimum = false;
   static const char* group(const char* block, int g) {
     return block + kLayout.header_bytes + g * kLayout.group_bytes;
@@ -90,7 +89,6 @@ struct Q5_K : KWithMinimum<PanelFormat::kQ5_K> {
 };
 
 struct Q6_K : Format<PanelFormat::kQ6_K> {
-  static constexpr bool kHalves = true;
   static constexpr int kStarts = 2;
   static void scales(const char* block, int g, __m512 (&s)[2], __m512*) {
     const __m512 scale = f16_16(block);
