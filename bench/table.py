@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures brisk on this machine and writes the table of docs/performance.md.
 
-  bench/table.py BRISK MODELS [--quick] [--write docs/performance.md]
+  bench/table.py BRISK MODELS [--repetitions N] [--write docs/performance.md]
 
 MODELS is a directory for the benchmark models (random weights in the shape of Llama 3.2 1B, about
 5 GB), which are made when they are not there. Every figure stands beside the limit that the same
@@ -89,11 +89,11 @@ def measure(brisk, directory, repetitions):
     return lines, notes, start
 
 
-def render(lines, notes, start):
+def render(lines, notes, start, repetitions):
     first = notes[0][1]
     text = [
         BEGIN,
-        f"{first['isa']}, {first['threads']} threads, medians. The limits that the runs measured:",
+        f"{first['isa']}, {first['threads']} threads, medians of {repetitions}. The limits that the runs measured:",
         "",
         "| run | read | int8 | f32 |",
         "|---|---|---|---|",
@@ -112,11 +112,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("brisk", type=Path)
     parser.add_argument("models", type=Path)
-    parser.add_argument("--quick", action="store_true", help="one repetition")
+    parser.add_argument("--repetitions", type=int, default=5, help="of every test; the median counts")
     parser.add_argument("--write", type=Path, help="the page whose table is replaced")
     options = parser.parse_args()
     options.models.mkdir(parents=True, exist_ok=True)
-    table = render(*measure(options.brisk, options.models, 1 if options.quick else 5))
+    table = render(*measure(options.brisk, options.models, options.repetitions), options.repetitions)
     print(table)
     if options.write:
         page = options.write.read_text()
