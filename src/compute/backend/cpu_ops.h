@@ -80,8 +80,8 @@ class CpuOps {
   const KernelTable& kernels() const { return kernels_; }
 
   // Rounds `input` for the products with packed weights that follow, to int8 or, where the kernels
-  // have tiles, to bf16. REQUIRES: synced before and
-  // after; those products have the same input, and are done before the next load.
+  // have tiles, to bf16. REQUIRES: synced before and after; those products have the same input, and
+  // are done before the next load.
   void load_input(Worker worker, ConstMatView input);
 
   void linear(Worker worker, const LinearOp& op);

@@ -9,7 +9,7 @@ const char* name_of(OpKind kind) {
     case OpKind::kNorm:
       return "norm";
     case OpKind::kRound:
-      return "round to int8";
+      return "round inputs";
     case OpKind::kQkv:
       return "qkv";
     case OpKind::kPosition:
@@ -46,13 +46,6 @@ void OpTrace::lap(int member, OpKind kind, int layer) {
     ++list.lost;
   }
   list.last = now;
-}
-
-void OpTrace::clear() {
-  for (List& list : lists_) {
-    list.spans.clear();
-    list.lost = 0;
-  }
 }
 
 int64_t OpTrace::lost() const {

@@ -13,7 +13,7 @@ namespace brisk {
 enum class OpKind : uint8_t {
   kEmbed,     // rows of the embedding, angles of the positions
   kNorm,      // norms and residuals
-  kRound,     // inputs of products to int8
+  kRound,     // inputs of products, to int8 or bf16
   kQkv,       // query, key and value projections
   kPosition,  // head norms, rotation, append to the KV cache
   kAttention,
@@ -44,7 +44,6 @@ class OpTrace {
   // What the member did since it was last asked.
   void lap(int member, OpKind kind, int layer);
 
-  void clear();
   int members() const { return static_cast<int>(lists_.size()); }
   std::span<const OpSpan> spans(int member) const {
     return lists_[static_cast<size_t>(member)].spans;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "model/kv_memory.h"

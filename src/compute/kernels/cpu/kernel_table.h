@@ -8,8 +8,8 @@
 //   a tree (8 + 8, 4 + 4, 2 + 2, 1 + 1). Weights are decoded to f32 first, exactly as
 //   Format::decode does.
 // - exp and tanh are the same polynomial everywhere.
-// So results depend neither on the number of rows nor on the instruction set; but products of tiles
-// have their own numerics (tiles.h).
+// So results depend neither on the number of rows nor on the instruction set. Products of packed
+// weights have numerics of their own: panels.h, the same everywhere, and tiles.h, for tile units.
 #pragma once
 
 #include <stddef.h>
