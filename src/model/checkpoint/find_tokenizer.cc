@@ -29,6 +29,7 @@ std::vector<std::string> candidates_in(const fs::path& directory) {
   }
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::string> paths;
+  paths.reserve(ranked.size());
   for (auto& [rank, path] : ranked) paths.push_back(std::move(path));
   if (paths.size() > kCandidatesMax) paths.resize(kCandidatesMax);
   return paths;

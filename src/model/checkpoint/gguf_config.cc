@@ -51,7 +51,7 @@ class Keys {
     if (!status_.ok()) return;
     const auto value = file_.boolean(name_of(key));
     if (!value.ok()) return fail(value.status());
-    if (value->has_value()) out = **value;
+    if (value->has_value()) out = *value;
   }
 
   void text(std::string_view key, std::string& out) {

@@ -225,6 +225,7 @@ absl::Status put_tokenizer(const TokenizerData& data, GgufHeader& header) {
     put_sentence_piece(data, header);
   }
   std::vector<int32_t> types;
+  types.reserve(data.types.size());
   for (const TokenType type : data.types) types.push_back(number_of(type));
   header.i32s("tokenizer.ggml.token_type", types);
   const auto put_id = [&header](std::string_view key, int32_t id) {

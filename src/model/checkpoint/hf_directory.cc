@@ -52,7 +52,7 @@ absl::Status read_configuration(const std::string& directory, Checkpoint& checkp
   if (generation.is_null()) return absl::OkStatus();
   auto defaults = read_generation_config(generation, checkpoint.config);
   if (!defaults.ok()) return annotate(defaults.status(), directory);
-  checkpoint.generation = std::move(*defaults);
+  checkpoint.generation = *defaults;
   checkpoint.metadata["generation_config"] = generation;
   return absl::OkStatus();
 }

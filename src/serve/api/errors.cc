@@ -94,8 +94,8 @@ http::Response openai_error(const absl::Status& status) {
   return openai_error(to_api_error(status));
 }
 
-absl::Status bad_param(std::string_view param, std::string message) {
-  absl::Status status = absl::InvalidArgumentError(std::move(message));
+absl::Status bad_param(std::string_view param, std::string_view message) {
+  absl::Status status = absl::InvalidArgumentError({message.data(), message.size()});
   status.SetPayload(kParamKey, cord_of(param));
   return status;
 }

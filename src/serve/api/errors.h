@@ -34,7 +34,7 @@ http::Response openai_error(const ApiError& error);
 http::Response openai_error(const absl::Status& status);
 
 // InvalidArgument that blames a field of the body.
-absl::Status bad_param(std::string_view param, std::string message);
+absl::Status bad_param(std::string_view param, std::string_view message);
 
 // `status` with the code that clients look at ("model_not_found").
 absl::Status with_code(absl::Status status, std::string_view code);

@@ -36,8 +36,8 @@ std::string_view type_name(const Json& json) {
 
 bool says_nothing(const Json& json) {
   if (json.is_boolean()) return !json.get<bool>();
-  return json.is_null() || ((json.is_array() || json.is_object() || json.is_string()) &&
-                            (json.empty() || json == ""));
+  if (json.is_string()) return json.get_ref<const std::string&>().empty();
+  return json.is_null() || ((json.is_array() || json.is_object()) && json.empty());
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ bool read_token_ids(const Json& json, std::vector<int32_t>& tokens) {
 
 // A string, an array of strings, an array of token ids, or an array of such arrays.
 absl::StatusOr<std::vector<PromptText>> read_prompts(const Json& json) {
-  const absl::Status wrong = bad_param(
+  absl::Status wrong = bad_param(
       "prompt",
       "prompt must be a string, an array of strings, or one or several arrays of token ids");
   if (json.is_string()) return std::vector<PromptText>{json.get<std::string>()};

@@ -61,7 +61,7 @@ class TextGeneration {
  private:
   struct Part;  // one prompt's generation
 
-  TextGeneration(Metrics& metrics);
+  explicit TextGeneration(Metrics& metrics);
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 

@@ -37,6 +37,7 @@ bool ConnectionPool::admit(tcp::socket socket) {
   refusal.headers.emplace_back("retry-after", "1");
   const std::string text =
       format_head(refusal, {.length = refusal.body.size(), .keep_alive = false}) + refusal.body;
+  // NOLINTNEXTLINE(bugprone-use-after-move): whoever got the socket was started above.
   socket.non_blocking(true, ignored);
   socket.write_some(boost::asio::buffer(text), ignored);
   socket.shutdown(tcp::socket::shutdown_send, ignored);
