@@ -1,5 +1,6 @@
 #include "engine/runner.h"
 
+#include <new>
 #include <utility>
 
 #include "base/status.h"
@@ -21,9 +22,13 @@ Runner::Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
                const DecoderOptions& options)
     : team_(threads), kv_(std::move(kv)), decoder_(model, *model.kernels, team_, *kv_, options) {}
 
-MatView Runner::run(const StepPlan& plan) {
+absl::StatusOr<MatView> Runner::run(const StepPlan& plan) {
   for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);
-  flatten(plan);
+  try {
+    flatten(plan);
+  } catch (const std::bad_alloc&) {
+    return exhausted("no memory for a step of {} tokens", plan.tokens);
+  }
   return decoder_.forward({.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_});
 }
 

@@ -22,16 +22,26 @@ struct RunnerOptions {
   int64_t kv_blocks = 0;
 };
 
+// What the engine makes of a plan: a model on this machine, or in tests something that fails or
+// waits in front of it. One thread.
+class StepRunner {
+ public:
+  virtual ~StepRunner() = default;
+
+  // The logits, (plan.logits_rows, vocab), may be overwritten and are valid until the next call. An
+  // error fails the step and nothing else.
+  virtual absl::StatusOr<MatView> run(const StepPlan& plan) = 0;
+};
+
 // One thread.
-class Runner {
+class Runner final : public StepRunner {
  public:
   // Errors: InvalidArgument (BRISK_ISA), ResourceExhausted (memory).
   static absl::StatusOr<std::unique_ptr<Runner>> create(const Model& model,
                                                         const RunnerOptions& options);
 
-  // Executes a plan. The logits, (plan.logits_rows, vocab), may be overwritten and are valid until
-  // the next call. REQUIRES: the plan keeps within the options.
-  MatView run(const StepPlan& plan);
+  // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options.
+  absl::StatusOr<MatView> run(const StepPlan& plan) override;
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
