@@ -314,7 +314,8 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
                                   .max_tokens = request.max_tokens,
                                   .choices = request.choices,
                                   .priority = request.priority,
-                                  .scope = {},
+                                  .tenant = request.tenant,
+                                  .scope = {.salt = request.cache_salt},
                                   .stop_tokens = end_tokens(request)});
   if (!first.ok()) {
     generation->fail(first.status());
