@@ -14,11 +14,11 @@ struct ChartSeries {
 };
 
 struct Chart {
-  std::string title;
-  std::string x_label;
-  std::string y_label;
+  std::string title = {};
+  std::string x_label = {};
+  std::string y_label = {};
   bool dots = false;  // else lines
-  std::vector<ChartSeries> series;
+  std::vector<ChartSeries> series = {};
 };
 
 // Both axes include 0.

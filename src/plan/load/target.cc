@@ -26,9 +26,7 @@ absl::Status read_authority(std::string_view authority, LoadTarget& target) {
   const size_t host_end = v6 ? bracket + 1 : std::min(authority.find(':'), authority.size());
   target.host = v6 ? authority.substr(1, bracket - 1) : authority.substr(0, host_end);
   std::string_view port = authority.substr(host_end);
-  if (target.host.empty() || authority.find('@') != std::string_view::npos) {
-    return invalid_input("no host");
-  }
+  if (target.host.empty()) return invalid_input("no host");
   if (port.empty()) return absl::OkStatus();
   port.remove_prefix(1);
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), target.port);
@@ -49,11 +47,11 @@ absl::StatusOr<LoadTarget> parse_target(const std::string& url, const std::strin
         "brisk load speaks http:// only, not https://; run it beside the server, or through a "
         "local proxy that adds TLS");
   }
-  if (!rest.starts_with(kScheme) || !is_visible(rest)) return bad_url(url);
+  const bool plain = is_visible(rest) && rest.find_first_of("?#@") == std::string_view::npos;
+  if (!rest.starts_with(kScheme) || !plain) return bad_url(url);
   rest.remove_prefix(kScheme.size());
   const size_t slash = std::min(rest.find('/'), rest.size());
   std::string_view path = rest.substr(slash);
-  if (path.find_first_of("?#") != std::string_view::npos) return bad_url(url);
   LoadTarget target;
   if (!read_authority(rest.substr(0, slash), target).ok()) return bad_url(url);
   while (path.ends_with('/')) path.remove_suffix(1);
