@@ -20,7 +20,7 @@
 namespace brisk::test {
 
 struct FakeAnswer {
-  int status = 200;    // else `body` is the answer
+  int status = 200;  // else `body` is the answer
   std::string body = R"({"error":{"message":"no"}})";
   bool plain = false;  // `body` is the answer at 200 too
   double first_s = 0;  // until the first token, or the answer that is not 200
@@ -176,8 +176,9 @@ class FakeOpenAi {
     head += "transfer-encoding: chunked\r\n\r\n";
     for (int i = 0; i < plan.tokens; ++i) {
       if (i == plan.break_after) return false;
-      head += chunk(R"(data: {"id":"cmpl-1","choices":[{"index":0,"text":" a","finish_reason":null}],"usage":null})"
-                    "\n\n");
+      head += chunk(
+          R"(data: {"id":"cmpl-1","choices":[{"index":0,"text":" a","finish_reason":null}],"usage":null})"
+          "\n\n");
       const bool flush = (i + 1) % plan.tokens_per_write == 0 || i + 1 == plan.tokens;
       if (!flush) continue;
       if (!send(fd, head)) return false;

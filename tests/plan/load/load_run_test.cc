@@ -82,9 +82,8 @@ TEST(LoadRun, KeepsConnectionsAndBringsThemBackWhenTheServerClosesThem) {
 }
 
 TEST(LoadRun, CountsAnOpenLoopFromTheScheduledArrival) {
-  FakeOpenAi server([](int, const FakeRequest&) {
-    return FakeAnswer{.first_s = 0.1, .tokens = 1};
-  });
+  FakeOpenAi server(
+      [](int, const FakeRequest&) { return FakeAnswer{.first_s = 0.1, .tokens = 1}; });
   Workload workload = closed_loop(5);
   workload.open_loop = true;
   LoadOptions options = options_for(server);
@@ -100,9 +99,8 @@ TEST(LoadRun, CountsAnOpenLoopFromTheScheduledArrival) {
 }
 
 TEST(LoadRun, SendsAnOpenLoopAtItsTimesHoweverSlowTheServer) {
-  FakeOpenAi server([](int, const FakeRequest&) {
-    return FakeAnswer{.first_s = 0.3, .tokens = 1};
-  });
+  FakeOpenAi server(
+      [](int, const FakeRequest&) { return FakeAnswer{.first_s = 0.3, .tokens = 1}; });
   Workload workload = closed_loop(10);
   workload.open_loop = true;
   for (size_t i = 0; i < 10; ++i) workload.requests[i].at_s = 0.01 * static_cast<double>(i);
@@ -118,7 +116,8 @@ TEST(LoadRun, TellsRefusalsFromFailures) {
   FakeOpenAi server([](int index, const FakeRequest&) {
     FakeAnswer answer;
     if (index % 5 == 1) answer = {.status = 429, .first_s = 0.02};
-    if (index % 5 == 2) answer = {.status = 400, .body = R"({"error":{"message":"too\u001blong"}})"};
+    if (index % 5 == 2)
+      answer = {.status = 400, .body = R"({"error":{"message":"too\u001blong"}})"};
     if (index % 5 == 3) answer = {.status = 500, .body = "<html>\x1b[31mbroken", .close = true};
     return answer;
   });
@@ -150,12 +149,12 @@ TEST(LoadRun, NoticesStreamsThatBreak) {
   options.concurrency_max = 1;
   const LoadReport report = run(options, closed_loop(6));
   EXPECT_EQ(report.served, 1);
-  EXPECT_THAT(report.record.errors,
-              ElementsAre(Pair("the server closed the connection in the middle of its answer", 1),
-                          Pair("the server closed the connection without an answer", 1),
-                          Pair("the stream ended with an error: out of memory", 1),
-                          Pair("the stream ended without [DONE]", 1),
-                          Pair("the stream had no output", 1)));
+  EXPECT_THAT(
+      report.record.errors,
+      ElementsAre(Pair("the server closed the connection in the middle of its answer", 1),
+                  Pair("the server closed the connection without an answer", 1),
+                  Pair("the stream ended with an error: out of memory", 1),
+                  Pair("the stream ended without [DONE]", 1), Pair("the stream had no output", 1)));
 }
 
 TEST(LoadRun, GivesUpOnAServerThatSaysNothing) {

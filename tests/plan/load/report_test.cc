@@ -51,7 +51,9 @@ RequestResult served(double ttft_s, double e2e_s, int64_t tokens) {
 
 LoadReport sample_report(const Slo& slo = {}) {
   LoadRecord record;
-  record.results = {served(0.1, 1.1, 11), served(0.3, 0.3, 1), served(0.2, 4.2, 21),
+  record.results = {served(0.1, 1.1, 11),
+                    served(0.3, 0.3, 1),
+                    served(0.2, 4.2, 21),
                     {.outcome = LoadOutcome::kRefused, .e2e_s = 0.004},
                     {.outcome = LoadOutcome::kFailed, .e2e_s = 9}};
   record.gaps_s = {0.1, 0.2, 0.3};

@@ -97,8 +97,8 @@ TEST(Target, ReadsAddresses) {
   EXPECT_EQ(parse_target("http://a", "")->port, 80);
   EXPECT_THAT(parse_target("https://a", "").status().ToString(), HasSubstr("http:// only"));
   for (const char* url : {"", "a:1", "http://", "http://:80", "http://a:0", "http://a:99999",
-                          "http://a:b", "http://a b", "http://a\r\nx: y", "http://a?x", "http://u@a",
-                          "http://[::1", "http://[::1]x"}) {
+                          "http://a:b", "http://a b", "http://a\r\nx: y", "http://a?x",
+                          "http://u@a", "http://[::1", "http://[::1]x"}) {
     EXPECT_FALSE(parse_target(url, "").ok()) << url;
   }
   EXPECT_FALSE(parse_target("http://a", "key\r\nx: y").ok());

@@ -60,7 +60,8 @@ TEST(Trace, TakesOnlyTheFirstRows) {
 
 TEST(Trace, RowsOutOfOrderAreSorted) {
   const auto rows = read_trace(
-      "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 10:00:05,1,1\n2023-11-16 10:00:02,2,1\n");
+      "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 10:00:05,1,1\n2023-11-16 "
+      "10:00:02,2,1\n");
   ASSERT_TRUE(rows.ok());
   EXPECT_EQ((*rows)[0].prompt_tokens, 2);
   EXPECT_DOUBLE_EQ((*rows)[1].at_s, 3);
@@ -77,7 +78,8 @@ TEST(Trace, SaysWhichLineIsWrong) {
   }
   const std::string good = R"({"timestamp":1,"input_length":1,"output_length":1})";
   for (const char* line :
-       {"{", "[]", "7", R"({"timestamp":1})", R"({"timestamp":-1,"input_length":1,"output_length":1})",
+       {"{", "[]", "7", R"({"timestamp":1})",
+        R"({"timestamp":-1,"input_length":1,"output_length":1})",
         R"({"timestamp":1,"input_length":1e9,"output_length":1})",
         R"({"timestamp":1,"input_length":99999999,"output_length":1})",
         R"({"timestamp":1,"input_length":1,"output_length":1,"hash_ids":7})",
