@@ -55,16 +55,15 @@ TEST(LoadRun, MeasuresTheDelaysThatTheServerMakes) {
   EXPECT_EQ(report.cached_tokens, 24);
   EXPECT_EQ(report.itl.count, 40);
   EXPECT_EQ(report.record.in_flight_max, 2);
-  double ttft_min = 1e9, tpot_min = 1e9, e2e_min = 1e9;
+  double ttft_min = 1e9, e2e_min = 1e9;
   for (const RequestResult& result : report.record.results) {
     EXPECT_GE(result.ttft_s, 0.08);
     EXPECT_GE(result.e2e_s, 0.18);
     ttft_min = std::min(ttft_min, result.ttft_s);
-    tpot_min = std::min(tpot_min, tpot_s(result));
     e2e_min = std::min(e2e_min, result.e2e_s);
   }
   EXPECT_LT(ttft_min, 0.08 + kSlack);
-  EXPECT_NEAR(tpot_min, 0.02, 0.01);
+  EXPECT_NEAR(report.tpot.median, 0.02, 0.01);
   EXPECT_LT(e2e_min, 0.18 + kSlack);
   EXPECT_NEAR(report.itl.median, 0.02, 0.01);
   int64_t outputs = 0;
@@ -160,10 +159,10 @@ TEST(LoadRun, NoticesStreamsThatBreak) {
 TEST(LoadRun, GivesUpOnAServerThatSaysNothing) {
   FakeOpenAi server([](int index, const FakeRequest&) { return FakeAnswer{.silent = index == 0}; });
   LoadOptions options = options_for(server);
-  options.timeout_s = 0.2;
+  options.timeout_s = 1;
   const LoadReport report = run(options, closed_loop(3));
   EXPECT_EQ(report.served, 2);
-  EXPECT_THAT(report.record.errors, ElementsAre(Pair("no end within 0.2 s", 1)));
+  EXPECT_THAT(report.record.errors, ElementsAre(Pair("no end within 1 s", 1)));
 }
 
 TEST(LoadRun, CountsEventsThatArriveTogether) {
