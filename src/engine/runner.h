@@ -3,6 +3,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -31,6 +32,11 @@ class StepRunner {
   // The logits, (plan.logits_rows, vocab), may be overwritten and are valid until the next call. An
   // error fails the step and nothing else.
   virtual absl::StatusOr<MatView> run(const StepPlan& plan) = 0;
+
+  // Calls body(i, thread) once for every i in [0, count), on up to threads() threads at a time,
+  // each with a number of its own; returns when all are done. `body` must not throw.
+  virtual void for_each(int64_t count, const std::function<void(int64_t, int)>& body);
+  virtual int threads() const { return 1; }
 };
 
 // One thread.
@@ -42,6 +48,8 @@ class Runner final : public StepRunner {
 
   // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options.
   absl::StatusOr<MatView> run(const StepPlan& plan) override;
+  void for_each(int64_t count, const std::function<void(int64_t, int)>& body) override;
+  int threads() const override { return team_.size(); }
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,

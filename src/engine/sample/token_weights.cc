@@ -109,14 +109,14 @@ TokenWeights::TokenWeights(std::span<const float> logits, const LogitRange& rang
           static_cast<double>(kLevels) /
           std::clamp(static_cast<double>(range.highest) - static_cast<double>(range.lowest), 1e-20,
                      std::max(1e-20, kLeveledUnits * temperature)))),
+      // Both ends keep the product of a scale with 0 and with infinity what it should be.
+      scale_(static_cast<float>(std::clamp(1 / temperature, 1e-30, 1e30))),
       scratch_(*scratch) {
   BRISK_CHECK(temperature > 0);
   scratch_.weights.resize(logits.size());
   scratch_.candidates.reserve(logits.size());
   weights_ = scratch_.weights;
-  // Both ends keep the product of a scale with 0 and with infinity what it should be.
-  const double scale = std::clamp(1 / temperature, 1e-30, 1e30);
-  exp_of_differences(logits, highest_, static_cast<float>(scale), weights_);
+  exp_of_differences(logits, highest_, scale_, weights_);
 }
 
 size_t TokenWeights::level_of(float logit) const {
@@ -127,6 +127,10 @@ size_t TokenWeights::level_of(float logit) const {
 bool TokenWeights::is_heavier(int32_t a, int32_t b) const {
   const float logit_a = logits_[static_cast<size_t>(a)], logit_b = logits_[static_cast<size_t>(b)];
   return logit_a > logit_b || (logit_a == logit_b && a < b);
+}
+
+float TokenWeights::exponent_of(int32_t token) const {
+  return (logits_[static_cast<size_t>(token)] - highest_) * scale_;
 }
 
 void TokenWeights::collect_level(size_t level) {
@@ -196,6 +200,35 @@ void TokenWeights::keep_mass(double fraction) {
 void TokenWeights::keep_above(double minimum) {
   const float limit = static_cast<float>(minimum);  // the heaviest weight is 1
   for (float& weight : weights_) weight = weight >= limit ? weight : 0.0f;
+}
+
+void TokenWeights::keep_typical(double fraction) {
+  auto& candidates = scratch_.candidates;
+  candidates.clear();
+  double total = 0, exponents = 0;
+  for (size_t i = 0; i < logits_.size(); ++i) {
+    if (!(weights_[i] > 0)) continue;
+    candidates.push_back(static_cast<int32_t>(i));
+    const auto weight = static_cast<double>(weights_[i]);
+    total += weight;
+    exponents += weight * static_cast<double>(exponent_of(candidates.back()));
+  }
+  // -ln p - H = ln total - exponent - (ln total - mean): the distance from the mean.
+  const auto mean = static_cast<float>(exponents / total);
+  const auto distance = [&](int32_t token) { return std::abs(exponent_of(token) - mean); };
+  std::ranges::sort(candidates, [&](int32_t a, int32_t b) {
+    const float distance_a = distance(a), distance_b = distance(b);
+    return distance_a < distance_b || (distance_a == distance_b && a < b);
+  });
+  double mass = 0;
+  for (const int32_t token : candidates) {
+    float& weight = weights_[static_cast<size_t>(token)];
+    if (mass >= fraction * total) {
+      weight = 0;
+    } else {
+      mass += static_cast<double>(weight);
+    }
+  }
 }
 
 int32_t TokenWeights::draw(double u) const {

@@ -46,6 +46,11 @@ class TokenWeights {
   void keep_mass(double fraction);    // top-p: the fewest heaviest tokens. REQUIRES: fraction > 0
   void keep_above(double minimum);    // min-p, of the heaviest. REQUIRES: 0 <= minimum <= 1
 
+  // Locally typical sampling: of the tokens left, those nearest to their mean exponent, which is to
+  // say with -ln(probability) nearest to the entropy, as few as reach `fraction` of the mass.
+  // REQUIRES: fraction > 0
+  void keep_typical(double fraction);
+
   // The first token at which the running sum exceeds `u` of the total. REQUIRES: 0 <= u < 1
   int32_t draw(double u) const;
 
@@ -55,12 +60,14 @@ class TokenWeights {
   // A level is a small interval of logits; level 0 has the highest.
   size_t level_of(float logit) const;
   void collect_level(size_t level);  // into candidates, in order of ids
+  float exponent_of(int32_t token) const;
   void cut_below(int32_t token);     // drops every token that is lighter
   bool is_heavier(int32_t a, int32_t b) const;
 
   const std::span<const float> logits_;
   const float highest_;
   const float levels_per_unit_;
+  const float scale_;  // 1 / temperature
   WeightScratch& scratch_;
   std::span<float> weights_;
 };
