@@ -6,6 +6,11 @@
 
 namespace brisk {
 
+Drawer::Drawer(int threads, const KernelTable& kernels)
+    : scratch_(static_cast<size_t>(threads)) {
+  for (SamplerScratch& scratch : scratch_) scratch.kernels = &kernels;
+}
+
 void Drawer::begin(DrawingSequence sequence) {
   const Request& request = *sequence.request;
   State& state = states_[sequence.id];

@@ -36,7 +36,7 @@ struct DrawingSequence {
 // threads nor the other rows matter. Engine thread only.
 class Drawer {
  public:
-  explicit Drawer(int threads) : scratch_(static_cast<size_t>(threads)) {}
+  Drawer(int threads, const KernelTable& kernels);
 
   // A sequence begins or ends. REQUIRES of begin: it is new.
   void begin(DrawingSequence sequence);

@@ -112,7 +112,7 @@ class EngineImpl final : public Engine {
                     .prefix_cache = options.prefix_cache,
                     // Nobody shall aim prompts at one bucket; results do not depend on it.
                     .hash_seed = std::random_device{}()}),
-        drawer_(runner_->threads()),
+        drawer_(runner_->threads(), *model_->kernels),
         context_max_(scheduler_.context_max()),
         thread_([this] { loop(); }) {}
 

@@ -76,11 +76,10 @@ std::span<const float> adjust(const SampleInput& input, std::vector<float>* adju
   return *adjusted;
 }
 
-int32_t draw(const SampleInput& input, std::span<const float> logits, const LogitRange& range,
-             WeightScratch* scratch) {
+int32_t draw(const SampleInput& input, const ScannedLogits& row, SamplerScratch* scratch) {
   const SamplingParams& params = *input.params;
-  if (params.temperature == 0) return most_probable(logits);
-  TokenWeights weights(logits, range, params.temperature, scratch);
+  if (params.temperature == 0) return most_probable(row);
+  TokenWeights weights(*scratch->kernels, row, params.temperature, &scratch->weights);
   if (params.top_k > 0) weights.keep_heaviest(params.top_k);
   if (params.top_p < 1) weights.keep_mass(params.top_p);
   if (params.min_p > 0) weights.keep_above(params.min_p);
@@ -88,23 +87,30 @@ int32_t draw(const SampleInput& input, std::span<const float> logits, const Logi
   return weights.draw(uniform(input.key, static_cast<uint64_t>(input.position)));
 }
 
+double normalizer_of(const ScannedLogits& row, const SamplerScratch& scratch) {
+  return static_cast<double>(row.highest) + log_total(*scratch.kernels, row);
+}
+
 // The `count` most probable tokens, most probable first, lower ids first among equal ones.
-void find_top(std::span<const float> logits, size_t count, double normalizer,
-              std::vector<TokenLogprob>* top) {
-  top->clear();
-  count = std::min(count, logits.size());
-  if (count == 0) return;
-  top->reserve(count + 1);
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (top->size() == count && !(logits[i] > top->back().logprob)) continue;
+std::span<const TokenLogprob> find_top(const ScannedLogits& row, int count, double normalizer,
+                                       SamplerScratch* scratch) {
+  auto& top = scratch->top;
+  top.clear();
+  const size_t wanted = std::min(static_cast<size_t>(count), row.logits.size());
+  if (wanted == 0) return top;
+  top.reserve(wanted + 1);
+  for (const int32_t token : heaviest(*scratch->kernels, row, wanted, &scratch->weights)) {
+    const float logit = row.logits[static_cast<size_t>(token)];
+    if (top.size() == wanted && !(logit > top.back().logprob)) continue;
     const auto place =
-        std::ranges::upper_bound(*top, logits[i], std::ranges::greater{}, &TokenLogprob::logprob);
-    top->insert(place, {.token = static_cast<int32_t>(i), .logprob = logits[i]});
-    if (top->size() > count) top->pop_back();
+        std::ranges::upper_bound(top, logit, std::ranges::greater{}, &TokenLogprob::logprob);
+    top.insert(place, {.token = token, .logprob = logit});
+    if (top.size() > wanted) top.pop_back();
   }
-  for (auto& [token, logprob] : *top) {
+  for (auto& [token, logprob] : top) {
     logprob = static_cast<float>(static_cast<double>(logprob) - normalizer);
   }
+  return top;
 }
 
 }  // namespace
@@ -138,45 +144,43 @@ bool uses_history(const SamplingParams& params) {
 
 absl::StatusOr<SampledToken> sample(const SampleInput& input, SamplerScratch* scratch) {
   const SamplingParams& params = *input.params;
-  const LogitRange given = range_of(input.logits);
+  const ScannedLogits given = scan(*scratch->kernels, input.logits, &scratch->maxima);
   if (given.is_broken) {
     return absl::InternalError("the model computed a logit that is not a number");
   }
   const std::span<const float> logits = adjust(input, &scratch->logits);
   const bool is_adjusted = logits.data() != input.logits.data();
-  const LogitRange range = is_adjusted ? range_of(logits) : given;
-  if (range.highest == kImpossible) {
+  const ScannedLogits row =
+      is_adjusted ? scan(*scratch->kernels, logits, &scratch->adjusted_maxima) : given;
+  if (row.highest == kImpossible) {
     return invalid_input("every token is impossible: banned tokens and logit_bias exclude all");
   }
 
   SampledToken sampled;
-  sampled.token = draw(input, logits, range, &scratch->weights);
+  sampled.token = draw(input, row, scratch);
   if (params.logprobs < 0) return sampled;
-  const double normalizer =
-      static_cast<double>(given.highest) + log_total(input.logits, given.highest);
+  const double normalizer = normalizer_of(given, *scratch);
   const float logit = input.logits[static_cast<size_t>(sampled.token)];
   sampled.logprob = static_cast<float>(static_cast<double>(logit) - normalizer);
-  find_top(input.logits, static_cast<size_t>(params.logprobs), normalizer, &scratch->top);
-  sampled.top = scratch->top;
+  sampled.top = find_top(given, params.logprobs, normalizer, scratch);
   return sampled;
 }
 
 absl::StatusOr<ScoredToken> score(const ScoreInput& input, SamplerScratch* scratch) {
-  const LogitRange range = range_of(input.logits);
-  if (range.is_broken || range.highest == kImpossible) {
+  const ScannedLogits row = scan(*scratch->kernels, input.logits, &scratch->maxima);
+  if (row.is_broken || row.highest == kImpossible) {
     return absl::InternalError("the model computed a logit that is not a number");
   }
-  const double normalizer =
-      static_cast<double>(range.highest) + log_total(input.logits, range.highest);
-  const auto at = static_cast<size_t>(input.token);
-  const float logit = input.logits[at];
+  const double normalizer = normalizer_of(row, *scratch);
+  const float logit = input.logits[static_cast<size_t>(input.token)];
   ScoredToken scored;
   scored.logprob = static_cast<float>(static_cast<double>(logit) - normalizer);
-  const auto heavier = std::ranges::count_if(input.logits, [&](float x) { return x > logit; }) +
-                       std::ranges::count(input.logits.first(at), logit);
+  const auto heavier = std::ranges::count_if(
+      at_least(*scratch->kernels, row, logit, &scratch->weights), [&](int32_t other) {
+        return other < input.token || row.logits[static_cast<size_t>(other)] > logit;
+      });
   scored.rank = static_cast<int32_t>(heavier) + 1;
-  find_top(input.logits, static_cast<size_t>(input.top), normalizer, &scratch->top);
-  scored.top = scratch->top;
+  scored.top = find_top(row, input.top, normalizer, scratch);
   return scored;
 }
 

@@ -75,7 +75,10 @@ struct SampleInput {
 
 // Memory that calls reuse; one a thread. Nothing allocates once it has seen a vocabulary.
 struct SamplerScratch {
-  std::vector<float> logits;  // (vocabulary), after bias and penalties
+  const KernelTable* kernels = &kKernelsScalar;  // all give the same tokens
+  std::vector<float> maxima;                     // of the logits as given, by block
+  std::vector<float> logits;                     // (vocabulary), after bias and penalties
+  std::vector<float> adjusted_maxima;            // of those
   WeightScratch weights;
   std::vector<TokenLogprob> top;
 };

@@ -114,8 +114,7 @@ std::vector<TextToken> prompt_text_tokens(const Tokenizer& tokenizer,
                       .text_offset = characters});
     const bool is_added = i == 0 && tokenizer.is_control(token) &&
                           !text.starts_with(tokenizer.decode_token(token, true));
-    const std::string piece = decoder.push(token);
-    if (!is_added) characters += count_characters(piece);
+    if (!is_added) characters += count_characters(decoder.push(token));
   }
   return tokens;
 }
