@@ -6,8 +6,7 @@
 
 namespace brisk {
 
-Drawer::Drawer(int threads, const KernelTable& kernels)
-    : scratch_(static_cast<size_t>(threads)) {
+Drawer::Drawer(int threads, const KernelTable& kernels) : scratch_(static_cast<size_t>(threads)) {
   for (SamplerScratch& scratch : scratch_) scratch.kernels = &kernels;
 }
 
@@ -66,8 +65,7 @@ void Drawer::add_prompt_tasks(const StepPlan& plan, MatView logits) {
       Prompt& prompt = found->second;
       const int64_t begin = slice.first + slice.logits_from + 1;
       for (int64_t i = 0; i < rows && begin + i < std::ssize(prompt.request->prompt); ++i) {
-        tasks_.push_back(
-            {.logits = logits.row(row + i), .position = begin + i, .prompt = &prompt});
+        tasks_.push_back({.logits = logits.row(row + i), .position = begin + i, .prompt = &prompt});
       }
     }
     row += rows;

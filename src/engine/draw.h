@@ -27,8 +27,8 @@ struct Drawn {
 
 struct DrawingSequence {
   SequenceId id;
-  const Request* request = nullptr;  // outlives the sequence
-  int choice = 0;                    // of the request, whose choices have consecutive ids
+  const Request* request = nullptr;   // outlives the sequence
+  int choice = 0;                     // of the request, whose choices have consecutive ids
   std::vector<int32_t> end_tokens{};  // impossible before Request::min_tokens
 };
 

@@ -321,8 +321,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
   for (int i = 0; i < request.choices; ++i) {
     const SequenceId id{first->value + i};
     choices_[id] = {.generation = generation, .index = i};
-    drawer_.begin(
-        {.id = id, .request = &request, .choice = i, .end_tokens = end_tokens(request)});
+    drawer_.begin({.id = id, .request = &request, .choice = i, .end_tokens = end_tokens(request)});
   }
 }
 

@@ -36,7 +36,7 @@ class GenerationState final : public Generation,
   const Request& request() const { return request_; }
   void scheduled(Instant now, int cached_tokens);  // first time only
   void deliver(TokenEvent event, Instant now);
-  void fail(absl::Status status);  // the reason for a coming kError
+  void fail(absl::Status status);                          // the reason for a coming kError
   void score_prompt(std::vector<PromptLogprob> logprobs);  // before the first token
   // Its reader has left `events_max` events lying: true once, until it has taken them and the
   // mailbox says so.

@@ -54,9 +54,10 @@ void Watchdog::report() {
   const double seconds = seconds_between(began_, clock_.now());
   if (seconds <= seconds_max_) return;
   was_reported_ = true;
-  spdlog::error("a step of {} tokens has not ended after {:.1f} s: the machine is overloaded or "
-                "the step is stuck",
-                tokens_, seconds);
+  spdlog::error(
+      "a step of {} tokens has not ended after {:.1f} s: the machine is overloaded or "
+      "the step is stuck",
+      tokens_, seconds);
 }
 
 }  // namespace brisk

@@ -85,8 +85,9 @@ TEST(ValidateRequest, NamesTheFieldThatIsOutOfRange) {
          "allowed_token_ids");
   starts(refusal([](Request* r) { r->sampling.bad_words = {{1, -1}}; }), "bad_words");
   starts(refusal([](Request* r) { r->sampling.bad_words = {{1}, {}}; }), "bad_words");
-  starts(refusal([](Request* r) { r->sampling.bad_words = {{1}}, r->sampling.bad_words[0].resize(
-                                                                     kBadWordTokensMax + 1); }),
+  starts(refusal([](Request* r) {
+           r->sampling.bad_words = {{1}}, r->sampling.bad_words[0].resize(kBadWordTokensMax + 1);
+         }),
          "bad_words");
   starts(refusal([](Request* r) { r->sampling.bad_words.assign(kBadWordSequencesMax + 1, {1}); }),
          "bad_words");

@@ -2,7 +2,8 @@
 // can be foretold; and it can be slow, stuck, full or failing on demand.
 //
 // "abc" gives "abcabca..."; choice i begins i bytes later; "$" ends the turn. In an answer
-// "z" has the logprob -0.25 and all else -0.5; in a prompt the token at position p has -p and rank p.
+// "z" has the logprob -0.25 and all else -0.5; in a prompt the token at position p has -p and rank
+// p.
 #pragma once
 
 #include <condition_variable>

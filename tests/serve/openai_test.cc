@@ -1,7 +1,7 @@
 // OpenAI's endpoints over a fake engine: shapes, orders, errors, exactly as client libraries
 // expect.
-#include <set>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "serve/api/openai_request.h"
@@ -337,8 +337,8 @@ TEST_F(OpenAiTest, PromptLogprobsHaveVllmsShape) {
   EXPECT_EQ(chat.json["prompt_logprobs"].size(), 9u) << "[t]user:x|";
   EXPECT_EQ(chat.json["prompt_logprobs"][1],
             Json::parse(R"({"116": {"logprob": -1, "rank": 1, "decoded_token": "t"}})"));
-  EXPECT_FALSE(post("/v1/completions", R"({"prompt":"ab"})").json["choices"][0].contains(
-      "prompt_logprobs"));
+  EXPECT_FALSE(
+      post("/v1/completions", R"({"prompt":"ab"})").json["choices"][0].contains("prompt_logprobs"));
 }
 
 TEST_F(OpenAiTest, EchoWithLogprobsCoversThePrompt) {

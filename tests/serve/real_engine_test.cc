@@ -119,12 +119,11 @@ TEST_F(RealEngineTest, AnEchoHasTheLogprobsThatItsTextHadWhenItWasGenerated) {
       "max_tokens":20,"logprobs":2})");
   ASSERT_EQ(told.status, 200) << told.raw.body;
   const std::string text = told.json["choices"][0]["text"];
-  const Answer echo = post("/v1/completions",
-                           Json{{"prompt", "Once upon a time" + text},
-                                {"max_tokens", 0},
-                                {"logprobs", 2},
-                                {"echo", true}}
-                               .dump());
+  const Answer echo = post(
+      "/v1/completions",
+      Json{
+          {"prompt", "Once upon a time" + text}, {"max_tokens", 0}, {"logprobs", 2}, {"echo", true}}
+          .dump());
   ASSERT_EQ(echo.status, 200) << echo.raw.body;
   EXPECT_EQ(echo.json["choices"][0]["text"], "Once upon a time" + text);
   const Json& generated = told.json["choices"][0]["logprobs"];

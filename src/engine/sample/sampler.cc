@@ -127,8 +127,7 @@ void SamplingHistory::add_output(int32_t token) {
 }
 
 bool SamplingHistory::ends_with(std::span<const int32_t> tokens) const {
-  const std::span<const int32_t> known =
-      std::span(last_).last(static_cast<size_t>(last_count_));
+  const std::span<const int32_t> known = std::span(last_).last(static_cast<size_t>(last_count_));
   return tokens.size() <= known.size() && std::ranges::equal(tokens, known.last(tokens.size()));
 }
 

@@ -12,16 +12,18 @@ namespace brisk {
 namespace {
 
 constexpr auto kBlock = static_cast<size_t>(kLogitBlock);
-constexpr size_t kLevels = 2048;
+constexpr size_t kLevels = 1024;
 constexpr size_t kSortedMax = 64;  // so few are sorted at once
 constexpr int kPassesMax = 4;      // beyond them a level is sorted however large it is
 constexpr int64_t kFewBlocks = 128;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Of a row, looked at to guess where a cut will be. No multiple of a power of two, at which
-// vocabularies may have their structure.
-constexpr size_t kSampleStride = 31;
-constexpr double kSampleErrors[] = {0.015, 0.06};  // of the mass: guesses are seldom further off
+// Of each block, looked at to guess where a cut will be; the places move from block to block.
+constexpr size_t kSampled = 8;
+constexpr size_t kSampleStep = 5 * kSampled;
+// Of the mass: how far a cut may be from where the sample has it. After a first miss the sample's
+// error is known, and the second try hits mostly.
+constexpr double kSampleErrors[] = {0.003, 0.004, 0.015, 0.06};
 constexpr size_t kHeavy = 256;  // so many of the heaviest tokens are no matter of chance
 
 float next_above(float x) { return std::nextafter(x, kInfinity); }
@@ -43,10 +45,8 @@ ScannedLogits scan(const KernelTable& kernels, std::span<const float> logits,
   maxima->resize((logits.size() + kBlock - 1) / kBlock);
   const LogitScan found =
       kernels.vocabulary.scan(logits.data(), std::ssize(logits), maxima->data());
-  return {.logits = logits,
-          .maxima = *maxima,
-          .highest = found.highest,
-          .is_broken = found.is_broken};
+  return {
+      .logits = logits, .maxima = *maxima, .highest = found.highest, .is_broken = found.is_broken};
 }
 
 int32_t most_probable(const ScannedLogits& row) {
@@ -59,14 +59,14 @@ double log_total(const KernelTable& kernels, const ScannedLogits& row) {
   double total = 0;
   std::array<float, kBlock> weights;
   for (size_t block = 0; block < row.maxima.size(); ++block) {
-    total += kernels.vocabulary.weigh(
-        {.logits = row.logits.data() + block * kBlock,
-         .count = static_cast<int64_t>(block_count(row.logits, block)),
-         .highest = row.highest,
-         .scale = 1,
-         .limit = -kInfinity,
-         .minimum = 0,
-         .weights = weights.data()});
+    total +=
+        kernels.vocabulary.weigh({.logits = row.logits.data() + block * kBlock,
+                                  .count = static_cast<int64_t>(block_count(row.logits, block)),
+                                  .highest = row.highest,
+                                  .scale = 1,
+                                  .limit = -kInfinity,
+                                  .minimum = 0,
+                                  .weights = weights.data()});
   }
   return std::log(total);
 }
@@ -184,7 +184,8 @@ int32_t TokenWeights::reach(std::span<int32_t> candidates, Mass mass, Key key, W
   auto& sums = scratch_.sums;
   for (int pass = 0; pass < kPassesMax && candidates.size() > kSortedMax; ++pass) {
     const auto [low, high] = std::ranges::minmax_element(candidates, {}, key);
-    const double top = static_cast<double>(key(*high)), range = top - static_cast<double>(key(*low));
+    const double top = static_cast<double>(key(*high)),
+                 range = top - static_cast<double>(key(*low));
     if (!(range > 0)) break;
     const double levels_per_unit = static_cast<double>(kLevels) / range;
     const auto level_of = [&](int32_t token) {
@@ -241,10 +242,14 @@ TokenWeights::Cut TokenWeights::find_likely(double fraction, double total) {
   const float floor = std::max(live_limit_, logit_below(lightest));
   const auto blocks = std::ranges::count_if(row_.maxima, [&](float max) { return max >= floor; });
   if (blocks > kFewBlocks) {
+    if (!look_at_sample(floor)) return {};
+    double sampled_fraction = fraction;
     for (const double error : kSampleErrors) {
-      const Interval guessed = guess({.fraction = fraction, .error = error, .floor = floor});
+      const Interval guessed =
+          guess({.fraction = sampled_fraction, .error = error, .floor = floor});
       const Cut cut = find_around(guessed, fraction * total);
       if (!cut.candidates.empty()) return cut;
+      sampled_fraction = fraction + (sampled_fraction - error) - cut.mass_above / total;
     }
     return {};
   }
@@ -252,11 +257,11 @@ TokenWeights::Cut TokenWeights::find_likely(double fraction, double total) {
   return {.candidates = without_weightless(candidates), .mass_above = 0};
 }
 
-// Where the cut will be, from the heaviest tokens and a sample of the others.
-TokenWeights::Interval TokenWeights::guess(const Guess& wanted) {
-  const Interval everything = {.low = wanted.floor, .high = kInfinity};
-  const float range = row_.highest - wanted.floor;
-  if (!(range > 0 && range < kInfinity)) return everything;
+// The masses of kLevels levels between the highest logit and the floor, into the sums: of the
+// heaviest tokens, and of a sample of the others. False: there is no telling levels apart.
+bool TokenWeights::look_at_sample(float floor) {
+  const float range = row_.highest - floor;
+  if (!(range > 0 && range < kInfinity)) return false;
   const float levels_per_unit = static_cast<float>(kLevels) / range;
   auto& sums = scratch_.sums;
   sums.assign(kLevels, 0);
@@ -270,12 +275,23 @@ TokenWeights::Interval TokenWeights::guess(const Guess& wanted) {
     heavy = std::min(heavy, logit_of(token));
     if (logit_of(token) >= live_limit_) add(logit_of(token), weight_of(token));
   }
-  for (size_t i = 0; i < row_.logits.size(); i += kSampleStride) {
-    const float logit = row_.logits[i];
-    if (logit >= heavy || logit < wanted.floor) continue;
-    add(logit, static_cast<double>(scratch_.weights[i]) * static_cast<double>(kSampleStride));
+  constexpr double kStandsFor = kBlock / kSampled;
+  for (size_t block = 0; block < row_.maxima.size(); ++block) {
+    const size_t first = block * kBlock + block * kSampleStep % kBlock;
+    const size_t end = std::min(first + kSampled, row_.logits.size());
+    for (size_t i = first; i < end; ++i) {
+      const float logit = row_.logits[i];
+      if (logit >= heavy || logit < floor) continue;
+      add(logit, static_cast<double>(scratch_.weights[i]) * kStandsFor);
+    }
   }
+  return true;
+}
 
+// Where the cut will be, from the sums of look_at_sample.
+TokenWeights::Interval TokenWeights::guess(const Guess& wanted) const {
+  const float levels_per_unit = static_cast<float>(kLevels) / (row_.highest - wanted.floor);
+  const auto& sums = scratch_.sums;
   double total = 0;
   for (const double sum : sums) total += sum;
   const auto level_at = [&](double part) {
@@ -284,7 +300,7 @@ TokenWeights::Interval TokenWeights::guess(const Guess& wanted) {
     while (level < kLevels && mass + sums[level] < part * total) mass += sums[level++];
     return static_cast<float>(level);
   };
-  Interval guessed = everything;
+  Interval guessed = {.low = wanted.floor, .high = kInfinity};
   guessed.high = row_.highest - level_at(wanted.fraction - wanted.error) / levels_per_unit;
   const float low = level_at(wanted.fraction + wanted.error) + 1;
   if (low < static_cast<float>(kLevels)) guessed.low = row_.highest - low / levels_per_unit;
@@ -311,8 +327,9 @@ TokenWeights::Cut TokenWeights::find_around(const Interval& interval, double tar
   }
   const auto candidates = std::span(scratch_.candidates).first(static_cast<size_t>(found));
   double mass = cut.mass_above;
+  if (mass >= target) return cut;
   for (const int32_t token : candidates) mass += weight_of(token);
-  if (cut.mass_above < target && mass >= target) cut.candidates = without_weightless(candidates);
+  if (mass >= target) cut.candidates = without_weightless(candidates);
   return cut;
 }
 
@@ -321,8 +338,8 @@ std::span<int32_t> TokenWeights::find_possible() {
 }
 
 std::span<int32_t> TokenWeights::without_weightless(std::span<int32_t> tokens) const {
-  const auto rest = std::ranges::remove_if(
-      tokens, [this](int32_t token) { return !(weight_of(token) > 0); });
+  const auto rest =
+      std::ranges::remove_if(tokens, [this](int32_t token) { return !(weight_of(token) > 0); });
   return {tokens.begin(), rest.begin()};
 }
 
@@ -342,9 +359,8 @@ void TokenWeights::keep_typical(double fraction) {
   // -ln p - H = (ln total - exponent) - (ln total - mean): the distance from the mean.
   const auto mean = static_cast<float>(exponents / total);
   const auto nearness = [&](int32_t token) { return -std::abs(exponent(token) - mean); };
-  const int32_t last =
-      reach(candidates, {.start = 0, .target = fraction * total}, nearness,
-            [this](int32_t token) { return weight_of(token); });
+  const int32_t last = reach(candidates, {.start = 0, .target = fraction * total}, nearness,
+                             [this](int32_t token) { return weight_of(token); });
   const float least = nearness(last);
   for (const int32_t token : find_possible()) {
     const float near = nearness(token);

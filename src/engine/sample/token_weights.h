@@ -58,8 +58,8 @@ class TokenWeights {
 
   // In this order, each at most once.
   void keep_heaviest(int64_t count);  // top-k. REQUIRES: count > 0
-  void keep_mass(double fraction);    // top-p: the fewest heaviest tokens. REQUIRES: 0 < fraction < 1
-  void keep_above(double minimum);    // min-p, of the heaviest. REQUIRES: 0 <= minimum <= 1
+  void keep_mass(double fraction);  // top-p: the fewest heaviest tokens. REQUIRES: 0 < fraction < 1
+  void keep_above(double minimum);  // min-p, of the heaviest. REQUIRES: 0 <= minimum <= 1
   // Locally typical sampling: of the tokens left, those nearest to their mean exponent, which is to
   // say with -ln(probability) nearest to the entropy, as few as reach `fraction` of the mass.
   // REQUIRES: fraction > 0
@@ -100,7 +100,8 @@ class TokenWeights {
   double weigh_all();
   double kept_mass(size_t block);
   Cut find_likely(double fraction, double total);
-  Interval guess(const Guess& wanted);
+  bool look_at_sample(float floor);
+  Interval guess(const Guess& wanted) const;
   Cut find_around(const Interval& interval, double target);
   std::span<int32_t> find_possible();
   std::span<int32_t> without_weightless(std::span<int32_t> tokens) const;

@@ -129,9 +129,10 @@ Json prompt_logprobs_json(const Tokenizer& tokenizer, const std::vector<PromptLo
     }
     Json entry = Json::object();
     const auto add = [&](int32_t token, float logprob, int64_t rank) {
-      entry.emplace(std::to_string(token), Json{{"logprob", finite_logprob(logprob)},
-                                                {"rank", rank},
-                                                {"decoded_token", tokenizer.decode_token(token, true)}});
+      entry.emplace(std::to_string(token),
+                    Json{{"logprob", finite_logprob(logprob)},
+                         {"rank", rank},
+                         {"decoded_token", tokenizer.decode_token(token, true)}});
     };
     add(prompt[i].token, prompt[i].logprob, prompt[i].rank);
     const size_t count = std::min(prompt[i].top.size(), static_cast<size_t>(top));

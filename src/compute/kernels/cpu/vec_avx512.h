@@ -65,14 +65,11 @@ inline float sum(Vec a) {
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
 // Bit i: a's lane i is below b's; not where either is NaN.
-inline uint32_t lanes_below(Vec a, Vec b) {
-  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ);
-}
+inline uint32_t lanes_below(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
 // Writes first + i for each bit i of `lanes`, in order; how many. May write 16.
 inline int64_t put_lanes(int32_t* out, uint32_t lanes, int32_t first) {
   if (lanes == 0) return 0;
-  const __m512i counted =
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i counted = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512i ids = _mm512_add_epi32(counted, _mm512_set1_epi32(first));
   // Not the form that stores by itself, which some CPUs execute a lane at a time.
   _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(static_cast<__mmask16>(lanes), ids));

@@ -1,5 +1,5 @@
-// Passes over a row of logits, for drawing a token from it (engine/sample). The bits are the same on
-// every instruction set: products and sums are rounded one by one, never fused.
+// Passes over a row of logits, for drawing a token from it (engine/sample). The bits are the same
+// on every instruction set: products and sums are rounded one by one, never fused.
 #pragma once
 
 #include <stdint.h>
@@ -15,14 +15,15 @@ struct LogitScan {
 };
 
 // weights[i] = e^((logits[i] - highest) * scale), relative error below 2^-21; exactly 1 for the
-// highest. 0 where the exponent is below -87, the logit below `limit` or the weight below `minimum`.
+// highest. 0 where the exponent is below -87, the logit below `limit` or the weight below
+// `minimum`.
 struct WeighArgs {
   const float* logits;  // (count)
   int64_t count;        // at most kLogitBlock
   float highest;
-  float scale;    // >= 0 and finite
-  float limit;    // of logits
-  float minimum;  // of weights
+  float scale;     // >= 0 and finite
+  float limit;     // of logits
+  float minimum;   // of weights
   float* weights;  // (count)
 };
 
@@ -36,8 +37,8 @@ struct SplitArgs {
   int32_t* ids;   // room for count + 16
 };
 struct Split {
-  double mass;   // 16 lanes, then one after the other
-  int64_t ids;   // how many, in ascending order
+  double mass;  // 16 lanes, then one after the other
+  int64_t ids;  // how many, in ascending order
 };
 
 struct VocabularyKernels {

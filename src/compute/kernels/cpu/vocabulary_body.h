@@ -49,22 +49,28 @@ LogitScan scan_logits(const float* logits, int64_t count, float* maxima) {
   return scan;
 }
 
+// Vectors that are computed side by side: one alone would wait for itself at every operation.
+constexpr int kWeighed = kIsa == Isa::kAvx512 ? 4 : 2;
+
 // x = n ln 2 + r with |r| <= ln(2)/2, e^x = 2^n e^r, e^r by its Taylor series to r^7. x <= 0.
-inline Vec weight_of(Vec x) {
+template <int kCount>
+inline void weights_of(const Vec (&x)[kCount], Vec (&weights)[kCount]) {
   const Vec lowest = splat(-87);       // 2^-126 is e^-87.3
   const Vec round = splat(0x1.8p23f);  // adding it leaves no bits below one
-  const Vec possible = zero_below(x, x, lowest);
-  const Vec n = (possible * splat(0x1.715476p0f) + round) - round;
-  const Vec r = (possible - n * splat(0x1.62ep-1f)) - n * splat(0x1.0bfbe8p-15f);
-  Vec series = splat(1.0f / 5040);
-  series = series * r + splat(1.0f / 720);
-  series = series * r + splat(1.0f / 120);
-  series = series * r + splat(1.0f / 24);
-  series = series * r + splat(1.0f / 6);
-  series = series * r + splat(0.5f);
-  series = series * r + splat(1.0f);
-  series = series * r + splat(1.0f);
-  return zero_below(series * power_of_two(n), x, lowest);
+  constexpr float kSeries[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
+  Vec n[kCount], r[kCount];
+  for (int k = 0; k < kCount; ++k) {
+    const Vec possible = zero_below(x[k], x[k], lowest);
+    n[k] = (possible * splat(0x1.715476p0f) + round) - round;
+    r[k] = (possible - n[k] * splat(0x1.62ep-1f)) - n[k] * splat(0x1.0bfbe8p-15f);
+    weights[k] = splat(1.0f / 5040);
+  }
+  for (const float term : kSeries) {
+    for (int k = 0; k < kCount; ++k) weights[k] = weights[k] * r[k] + splat(term);
+  }
+  for (int k = 0; k < kCount; ++k) {
+    weights[k] = zero_below(weights[k] * power_of_two(n[k]), x[k], lowest);
+  }
 }
 
 inline double sum_in_order(Wide sums) {
@@ -75,23 +81,41 @@ inline double sum_in_order(Wide sums) {
   return sum;
 }
 
-double weigh_logits(const WeighArgs& a) {
-  const Vec highest = splat(a.highest), scale = splat(a.scale);
-  const Vec limit = splat(a.limit), minimum = splat(a.minimum);
-  const auto weigh = [&](Vec logits) {
-    const Vec weights = zero_below(weight_of((logits - highest) * scale), logits, limit);
-    return zero_below(weights, weights, minimum);
-  };
+template <int kCount>
+inline void weigh_at(const WeighArgs& a, int64_t i, Wide* sums) {
+  Vec logits[kCount], x[kCount], weights[kCount];
+  for (int k = 0; k < kCount; ++k) {
+    logits[k] = load(a.logits + i + 16 * k);
+    x[k] = (logits[k] - splat(a.highest)) * splat(a.scale);
+  }
+  weights_of(x, weights);
+  for (int k = 0; k < kCount; ++k) {
+    const Vec allowed = zero_below(weights[k], logits[k], splat(a.limit));
+    weights[k] = zero_below(allowed, allowed, splat(a.minimum));
+    store(a.weights + i + 16 * k, weights[k]);
+    *sums = add_wide(*sums, weights[k]);
+  }
+}
+
+double weigh_logits(const WeighArgs& args) {
+  const WeighArgs a = args;  // the compiler sees that stores do not change it
   Wide sums = wide_zero();
   int64_t i = 0;
-  for (; i + 16 <= a.count; i += 16) {
-    const Vec weights = weigh(load(a.logits + i));
-    store(a.weights + i, weights);
-    sums = add_wide(sums, weights);
-  }
+  for (; i + 16 * kWeighed <= a.count; i += 16 * kWeighed) weigh_at<kWeighed>(a, i, &sums);
+  for (; i + 16 <= a.count; i += 16) weigh_at<1>(a, i, &sums);
   double sum = sum_in_order(sums);
-  if (i < a.count) store_first(a.weights + i, weigh(load_first(a.logits + i, a.count - i)), a.count - i);
-  for (; i < a.count; ++i) sum += static_cast<double>(a.weights[i]);
+  if (i == a.count) return sum;
+
+  float logits[16] = {}, weights[16];
+  for (int64_t k = 0; i + k < a.count; ++k) logits[k] = a.logits[i + k];
+  WeighArgs rest = a;
+  rest.logits = logits;
+  rest.weights = weights;
+  weigh_at<1>(rest, 0, &sums);
+  for (int64_t k = 0; i < a.count; ++i, ++k) {
+    a.weights[i] = weights[k];
+    sum += static_cast<double>(weights[k]);
+  }
   return sum;
 }
 
