@@ -17,8 +17,10 @@ void Drawer::begin(DrawingSequence sequence) {
   state.choice = sequence.choice;
   if (request.min_tokens > 0) state.banned = std::move(sequence.end_tokens);
   if (uses_history(request.sampling)) state.history.add_prompt(request.prompt);
-  if (request.prompt_logprobs < 0 || sequence.choice != 0) return;
-  Prompt& prompt = prompts_[sequence.id];
+}
+
+void Drawer::begin_prompt(SequenceId first, const Request& request) {
+  Prompt& prompt = prompts_[first];
   prompt.request = &request;
   prompt.logprobs.resize(request.prompt.size());
   prompt.logprobs[0].token = request.prompt[0];

@@ -46,10 +46,11 @@ class Drawer {
   // `logits`: (plan.logits_rows, vocabulary). REQUIRES: the samples' sequences have begun.
   std::span<Drawn> draw(const StepPlan& plan, MatView logits, StepRunner* runner);
 
-  // The prompt of a request with Request::prompt_logprobs, under the id of its choice 0: complete
-  // once one of its choices has drawn. Empty: it was taken before.
+  // The prompt of a request with Request::prompt_logprobs, under the id of its first choice, until
+  // none of them is left.
+  void begin_prompt(SequenceId first, const Request& request);
+  // Complete once one of its choices has drawn. Empty: it was taken before.
   std::vector<PromptLogprob> take_prompt(SequenceId first);
-  // No choice of it is left.
   void end_prompt(SequenceId first) { prompts_.erase(first); }
 
  private:

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/sched/tenant.h"
+
 namespace brisk {
 
 // How a token is drawn from the logits, in this order: bans, bias, penalties, temperature, top-k,
@@ -43,6 +45,9 @@ struct Request {
       stop_tokens{};  // each ends a choice; the model's own are added by the engine
   bool ignore_eos = false;
   int priority = 0;  // lower goes first
+  Tenant tenant{};   // whom it belongs to: tenants share the engine fairly
+  // Requests share cached prefixes only with others of the same salt.
+  uint64_t cache_salt = 0;
   // -1: none; k: those of the prompt's tokens, and of the k most probable ones in their places.
   int prompt_logprobs = -1;
 };

@@ -3,8 +3,10 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "compute/sys/thread_team.h"
@@ -37,6 +39,11 @@ class StepRunner {
   // each with a number of its own; returns when all are done. `body` must not throw.
   virtual void for_each(int64_t count, const std::function<void(int64_t, int)>& body);
   virtual int threads() const { return 1; }
+
+  // A block's KV as bytes, block_bytes() of them; between steps only.
+  virtual void read_block(BlockId block, std::span<std::byte> bytes) const = 0;
+  virtual void write_block(BlockId block, std::span<const std::byte> bytes) = 0;
+  virtual int64_t block_bytes() const = 0;
 };
 
 // One thread.
@@ -50,6 +57,13 @@ class Runner final : public StepRunner {
   absl::StatusOr<MatView> run(const StepPlan& plan) override;
   void for_each(int64_t count, const std::function<void(int64_t, int)>& body) override;
   int threads() const override { return team_.size(); }
+  void read_block(BlockId block, std::span<std::byte> bytes) const override {
+    kv_->read_block(block.value, bytes);
+  }
+  void write_block(BlockId block, std::span<const std::byte> bytes) override {
+    kv_->write_block(block.value, bytes);
+  }
+  int64_t block_bytes() const override { return kv_->block_bytes(); }
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,

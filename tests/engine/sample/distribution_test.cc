@@ -44,8 +44,7 @@ std::vector<bool> kept(const std::vector<float>& logits, const SamplingParams& p
   if (params.top_k > 0) order.resize(static_cast<size_t>(params.top_k));
   double total = 0;
   const auto weight_of = [&](int32_t token) {
-    return std::exp(static_cast<double>(logit_of(token) - logit_of(order[0])) /
-                    params.temperature);
+    return std::exp(static_cast<double>(logit_of(token) - logit_of(order[0])) / params.temperature);
   };
   for (const int32_t token : order) total += weight_of(token);
   std::vector<bool> keeps(logits.size(), false);
@@ -71,11 +70,8 @@ TEST(Distribution, CutsLargeVocabulariesWhereTheDefinitionDoes) {
           const auto more = kept(logits, params, top_p + 1e-5);
           int outside = 0;
           for (int64_t i = 0; i < 15; ++i) {
-            const auto drawn = sample({.logits = logits,
-                                       .params = &params,
-                                       .key = {.seed = 1},
-                                       .position = i},
-                                      &scratch);
+            const auto drawn = sample(
+                {.logits = logits, .params = &params, .key = {.seed = 1}, .position = i}, &scratch);
             outside += more[static_cast<size_t>(drawn->token)] ? 0 : 1;
           }
           EXPECT_EQ(outside, 0) << shape << " " << temperature << " " << top_k << " " << top_p;
@@ -127,8 +123,8 @@ void expect_fair(const std::vector<float>& logits, const SamplingParams& params)
   SamplerScratch scratch;
   scratch.kernels = usable_kernels().front();
   for (int64_t i = 0; i < kDraws; ++i) {
-    const auto drawn = sample(
-        {.logits = logits, .params = &params, .key = {.seed = 77}, .position = i}, &scratch);
+    const auto drawn =
+        sample({.logits = logits, .params = &params, .key = {.seed = 77}, .position = i}, &scratch);
     ASSERT_TRUE(keeps[static_cast<size_t>(drawn->token)]);
     ++count[bucket[static_cast<size_t>(drawn->token)]];
   }
