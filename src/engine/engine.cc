@@ -323,7 +323,7 @@ void EngineImpl::cancel_stalled() {
 // Whether the request waits for blocks of its prompt from the disk.
 bool EngineImpl::load_stored_prefix(const std::shared_ptr<GenerationState>& generation) {
   const Request& request = generation->request();
-  if (store_ == nullptr || request.cache_salt != 0) return false;
+  if (store_ == nullptr || request.cache_salt != 0 || request.prompt_logprobs >= 0) return false;
   // The last token is computed anyway.
   const auto prompt = std::span(request.prompt).first(request.prompt.size() - 1);
   const int64_t cached = std::ssize(scheduler_.find_cached(prompt, {}));

@@ -334,7 +334,7 @@ TEST_F(OpenAiTest, PromptLogprobsHaveVllmsShape) {
   const Answer chat = post("/v1/chat/completions", R"({"prompt_logprobs":0,"max_tokens":1,
       "messages":[{"role":"user","content":"x"}],"chat_template":"t"})");
   ASSERT_EQ(chat.status, 200) << chat.raw.body;
-  EXPECT_EQ(chat.json["prompt_logprobs"].size(), 9u) << "[t]user:x|";
+  EXPECT_EQ(chat.json["prompt_logprobs"].size(), 10u) << "[t]user:x|";
   EXPECT_EQ(chat.json["prompt_logprobs"][1],
             Json::parse(R"({"116": {"logprob": -1, "rank": 1, "decoded_token": "t"}})"));
   EXPECT_FALSE(
