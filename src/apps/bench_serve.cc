@@ -103,10 +103,9 @@ std::string percent_of_run(double seconds, const EngineStats& stats) {
 }
 
 void print_table(const std::vector<Measured>& all) {
-  std::vector<std::vector<std::string>> rows = {{"policy", "requests/s", "output tok/s",
-                                                 "P50 TTFT s", "P99 TTFT s", "P50 ITL ms",
-                                                 "P99 ITL ms", "cached %", "failed",
-                                                 "scheduling %", "sampling %"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"policy", "requests/s", "output tok/s", "P50 TTFT s", "P99 TTFT s", "P50 ITL ms",
+       "P99 ITL ms", "cached %", "failed", "scheduling %", "sampling %"}};
   for (const Measured& one : all) {
     const LoadReport& report = one.report;
     const double cached = report.prompt_tokens == 0
@@ -173,7 +172,8 @@ CommandAction add_bench_serve(CLI::App& app) {
                  "Percent of its time that prompts may stretch a step to while others generate")
       ->capture_default_str();
   app.add_option("--context", engine.context_max, "Tokens of a sequence (0: the model's)");
-  app.add_option("--kv-tokens", engine.kv_tokens, "Tokens the KV cache holds (0: as memory allows)");
+  app.add_option("--kv-tokens", engine.kv_tokens,
+                 "Tokens the KV cache holds (0: as memory allows)");
   add_kv_dtype_option(app, &engine.kv_dtype);
   add_activations_option(app, &options->activations);
   add_length_options(app, options->asked);

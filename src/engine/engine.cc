@@ -498,6 +498,8 @@ void EngineImpl::step() {
   step_time_.observe(plan.tokens, plan.positions, seconds_between(planned, drawn));
   scheduler_.set_costs(step_time_.costs());
   totals_.step_tokens += plan.tokens;
+  ++totals_.steps_by_tokens[static_cast<size_t>(
+      std::ranges::lower_bound(kStepTokenBuckets, plan.tokens) - kStepTokenBuckets.begin())];
   deliver(scheduler_.commit(drawn_tokens_));
 
   totals_.run_seconds += seconds_between(planned, ran);

@@ -11,6 +11,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -77,6 +78,10 @@ class Generation {
   virtual void cancel_choice(int choice) = 0;
 };
 
+// Upper ends of the buckets that steps are counted in by their tokens; one more holds the rest.
+inline constexpr std::array<int, 15> kStepTokenBuckets = {
+    1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
+
 struct EngineStats {
   int running = 0;  // sequences
   int waiting = 0;
@@ -93,7 +98,8 @@ struct EngineStats {
   int64_t restored_tokens = 0;  // from the disk; hits follow
   int64_t preemptions = 0;
   int64_t steps = 0;
-  int64_t step_tokens = 0;      // computed
+  int64_t step_tokens = 0;  // computed
+  std::array<int64_t, kStepTokenBuckets.size() + 1> steps_by_tokens{};
   double run_seconds = 0;       // in the model
   double sample_seconds = 0;    // drawing tokens
   double schedule_seconds = 0;  // planning, committing, delivering

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <sstream>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,25 @@ prometheus::MetricFamily single(prometheus::MetricType type, std::string name, s
   metric.counter.value = value;
   metric.gauge.value = value;
   return {std::move(name), std::move(help), type, {std::move(metric)}};
+}
+
+prometheus::MetricFamily step_tokens(const EngineStats& stats, const std::string& model_name) {
+  prometheus::ClientMetric metric;
+  metric.label.push_back({"model_name", model_name});
+  uint64_t steps = 0;
+  for (size_t i = 0; i < stats.steps_by_tokens.size(); ++i) {
+    steps += static_cast<uint64_t>(stats.steps_by_tokens[i]);
+    const bool is_last = i == kStepTokenBuckets.size();
+    metric.histogram.bucket.push_back(
+        {.cumulative_count = steps,
+         .upper_bound = is_last ? std::numeric_limits<double>::infinity() : kStepTokenBuckets[i]});
+  }
+  metric.histogram.sample_count = steps;
+  metric.histogram.sample_sum = static_cast<double>(stats.step_tokens);
+  return {"brisk:iteration_tokens_total",
+          "Tokens computed in a step of the engine.",
+          prometheus::MetricType::Histogram,
+          {std::move(metric)}};
 }
 
 }  // namespace
@@ -172,6 +192,7 @@ std::string Metrics::text(const EngineStats& stats) const {
   const double blocks = static_cast<double>(std::max<int64_t>(stats.kv_blocks, 1));
   gauge("brisk:num_requests_running", "Sequences in the running batch.", stats.running);
   gauge("brisk:num_requests_waiting", "Requests waiting to be scheduled.", stats.waiting);
+  gauge("brisk:num_requests_paused", "Sequences whose readers do not read.", stats.paused);
   gauge("brisk:kv_cache_usage_perc", "Share of KV blocks in use by live sequences, 0 to 1.",
         static_cast<double>(stats.kv_blocks_used) / blocks);
   gauge("brisk:kv_cache_waste_perc", "Share of allocated KV slots that hold nothing, 0 to 1.",
@@ -183,6 +204,9 @@ std::string Metrics::text(const EngineStats& stats) const {
         stats.prefix_query_tokens);
   count("brisk:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
         stats.prefix_hit_tokens);
+  count("brisk:prefix_restored_tokens_total", "Prompt tokens whose KV came from the disk.",
+        stats.restored_tokens);
+  families.push_back(step_tokens(stats, options_.model_name));
   if (options_.vllm_alias) {
     constexpr std::string_view kPrefix = "brisk:";
     const size_t own = families.size();
