@@ -73,7 +73,12 @@ absl::Status check_options(const EngineOptions& options) {
     return invalid_input("sequences must be 1 to 65536, not {}", options.sequences_max);
   }
   if (options.queue_max < 1) return invalid_input("the queue must hold at least one request");
+  if (options.adapters_max < 0) return invalid_input("the number of adapters cannot be negative");
   return absl::OkStatus();
+}
+
+PrefixScope scope_of(const Request& request) {
+  return {.adapter = request.adapter == nullptr ? 0 : request.adapter->id};
 }
 
 class EngineImpl final : public Engine {
@@ -81,6 +86,7 @@ class EngineImpl final : public Engine {
   EngineImpl(std::shared_ptr<const Model> model, const EngineOptions& options, const Sizes& sizes,
              std::unique_ptr<Runner> runner)
       : model_(std::move(model)),
+        adapters_(*model_, options.adapters_max),
         runner_(std::move(runner)),
         mailbox_(std::make_shared<Mailbox>(options.queue_max)),
         scheduler_({.tokens_per_step_max = options.tokens_per_step_max,
@@ -104,6 +110,7 @@ class EngineImpl final : public Engine {
                                                      std::function<void()> on_events) override;
   void drain(double seconds) override;
   EngineStats stats() const override;
+  AdapterRegistry& adapters() override { return adapters_; }
   const Model& model() const override { return *model_; }
   int64_t context_max() const override { return context_max_; }
 
@@ -139,12 +146,14 @@ class EngineImpl final : public Engine {
 
   // Constant after construction.
   const std::shared_ptr<const Model> model_;
+  AdapterRegistry adapters_;  // itself for any thread
   const std::unique_ptr<Runner> runner_;
   const std::shared_ptr<Mailbox> mailbox_;
   const SteadyClock clock_;
 
   // Engine thread only.
   Scheduler scheduler_;
+  LiveAdapters live_adapters_;
   absl::flat_hash_map<SequenceId, Choice> choices_;
   absl::flat_hash_map<const GenerationState*, SequenceId> first_sequence_;
   SamplerScratch scratch_;
@@ -218,7 +227,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
                                   .max_tokens = request.max_tokens,
                                   .choices = request.choices,
                                   .priority = request.priority,
-                                  .scope = {},
+                                  .scope = scope_of(request),
                                   .stop_tokens = end_tokens(request)});
   if (!first.ok()) {
     generation->fail(first.status());
@@ -227,6 +236,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
     }
     return finish(generation);
   }
+  live_adapters_.add(request.adapter);
   first_sequence_[generation.get()] = *first;
   const bool keeps_history = uses_history(request.sampling);
   for (int i = 0; i < request.choices; ++i) {
@@ -289,7 +299,9 @@ void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
 
 void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (!generation->was_scheduled()) mailbox_->no_longer_waiting();
-  first_sequence_.erase(generation.get());
+  if (first_sequence_.erase(generation.get()) > 0) {
+    live_adapters_.remove(generation->request().adapter);
+  }
   ++finished_;
 }
 
@@ -302,7 +314,7 @@ void EngineImpl::step() {
   const StepPlan& plan = scheduler_.plan();
   if (plan.empty()) return;
   note_admissions(plan);
-  const MatView logits = runner_->run(plan);
+  const MatView logits = runner_->run(plan, live_adapters_);
   drawn_tokens_.clear();
   drawn_.resize(plan.samples.size());
   const auto vocab = static_cast<size_t>(logits.cols);

@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/adapters.h"
 #include "engine/request.h"
 #include "model/kv_memory.h"
 #include "model/model.h"
@@ -31,6 +32,7 @@ struct EngineOptions {
   int64_t context_max = 0;        // tokens of a sequence; 0: the model's context
   KvDType kv_dtype = KvDType::kAuto;
   bool prefix_cache = true;
+  int adapters_max = 64;  // loaded at once
 };
 
 // One submitted request, shared by the engine and its reader. Any thread may call anything.
@@ -89,6 +91,8 @@ class Engine {
   virtual void drain(double seconds) = 0;
 
   virtual EngineStats stats() const = 0;
+  // What requests may name as their adapter.
+  virtual AdapterRegistry& adapters() = 0;
   virtual const Model& model() const = 0;
   virtual int64_t context_max() const = 0;
 };

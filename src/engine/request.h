@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace brisk {
+
+struct Adapter;  // engine/adapters.h
 
 // How a token is drawn from the logits, in this order: bias, penalties, temperature, top-k, top-p,
 // min-p, draw. Names and meanings as in vLLM and the OpenAI API.
@@ -38,6 +41,8 @@ struct Request {
       stop_tokens{};  // each ends a choice; the model's own are added by the engine
   bool ignore_eos = false;
   int priority = 0;  // lower goes first
+  // Of the engine's registry; null: the model as it is.
+  std::shared_ptr<const Adapter> adapter{};
 };
 
 enum class FinishReason : uint8_t {

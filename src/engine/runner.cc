@@ -1,5 +1,6 @@
 #include "engine/runner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -21,10 +22,19 @@ Runner::Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
                const DecoderOptions& options)
     : team_(threads), kv_(std::move(kv)), decoder_(model, *model.kernels, team_, *kv_, options) {}
 
-MatView Runner::run(const StepPlan& plan) {
+MatView Runner::run(const StepPlan& plan, const LiveAdapters& adapters) {
   for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);
   flatten(plan);
-  return decoder_.forward({.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_});
+  name_adapters(plan, adapters);
+  return decoder_.forward(
+      {.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_, .adapters = adapters_});
+}
+
+void Runner::name_adapters(const StepPlan& plan, const LiveAdapters& adapters) {
+  adapters_.clear();
+  const auto has_one = [](const Slice& slice) { return slice.adapter != 0; };
+  if (std::none_of(plan.slices.begin(), plan.slices.end(), has_one)) return;
+  for (const Slice& slice : plan.slices) adapters_.push_back(adapters.weights_of(slice.adapter));
 }
 
 void Runner::flatten(const StepPlan& plan) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compute/sys/thread_team.h"
+#include "engine/adapters.h"
 #include "engine/sched/step_plan.h"
 #include "model/decoder.h"
 #include "model/kv_memory.h"
@@ -30,13 +31,14 @@ class Runner {
                                                         const RunnerOptions& options);
 
   // Executes a plan. The logits, (plan.logits_rows, vocab), may be overwritten and are valid until
-  // the next call. REQUIRES: the plan keeps within the options.
-  MatView run(const StepPlan& plan);
+  // the next call. REQUIRES: the plan keeps within the options; `adapters` has those it names.
+  MatView run(const StepPlan& plan, const LiveAdapters& adapters);
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
          const DecoderOptions& options);
   void flatten(const StepPlan& plan);
+  void name_adapters(const StepPlan& plan, const LiveAdapters& adapters);
 
   ThreadTeam team_;
   std::unique_ptr<KvMemory> kv_;
@@ -47,6 +49,7 @@ class Runner {
   std::vector<int32_t> logits_rows_;
   std::vector<int32_t> blocks_;
   std::vector<SliceView> slices_;
+  std::vector<const LoraAdapter*> adapters_;  // parallel to slices_, or empty
 };
 
 }  // namespace brisk

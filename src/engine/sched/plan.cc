@@ -144,7 +144,8 @@ void Scheduler::add_slice(Sequence* sequence) {
        .tokens = std::span(sequence->tokens)
                      .subspan(static_cast<size_t>(sequence->computed), static_cast<size_t>(count)),
        .blocks = sequence->table.blocks,
-       .logits_from = static_cast<int32_t>(count - (reaches_total ? 1 : 0))});
+       .logits_from = static_cast<int32_t>(count - (reaches_total ? 1 : 0)),
+       .adapter = sequence->scope.adapter});
   sliced_.push_back(sequence);
   plan_.tokens += static_cast<int32_t>(count);
   if (reaches_total) add_samples(sequence);
