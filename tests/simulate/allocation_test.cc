@@ -33,14 +33,17 @@ void* allocate(size_t size) noexcept {
 
 }  // namespace
 
-void* operator new(size_t size) {
+// Never inlined: gcc would see malloc's memory go to delete, or new's to free.
+[[gnu::noinline]] void* operator new(size_t size) {
   void* memory = allocate(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-void* operator new(size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return allocate(size);
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace brisk {
 namespace {

@@ -23,9 +23,12 @@ struct Scenario {
   int32_t max_tokens_max = 0;
   int32_t choices_max = 1;
   int32_t priorities = 1;
+  int32_t tenants = 1;
   int32_t stems = 1;   // texts that prompts begin with
   double arrival = 0;  // chance of one more arrival before a step
   double cancel = 0;   // chance of a cancel before or inside a step
+  double pause = 0;    // chance that a reader stops reading, or goes on, before a step
+  double prompt_logits = 0;
   double step_failure = 0;
   double draw_failure = 0;  // of one sample
 };
@@ -41,6 +44,7 @@ struct Outcome {
   int64_t copies = 0;
   int64_t forks = 0;
   int64_t cancels = 0;
+  int64_t pauses = 0;
   int64_t failures = 0;
 };
 
@@ -50,7 +54,7 @@ class Simulation {
   Outcome run();
 
  private:
-  enum class Place : uint8_t { kPending, kWaiting, kRunning, kEnded };
+  enum class Place : uint8_t { kPending, kWaiting, kRunning, kPaused, kEnded };
 
   // What the simulation knows of a sequence by itself.
   struct Life {
@@ -61,10 +65,12 @@ class Simulation {
     Place place = Place::kPending;
     bool cancelled = false;
     bool was_admitted = false;
+    bool prompt_logits = false;  // still wanted
     std::vector<int32_t> tokens;
     std::vector<uint64_t> history;  // digests, one a token
     int64_t computed = 0;
     int32_t preemptions = 0;
+    int32_t pauses = 0;
     int32_t pending_choices = 0;  // leaders only
   };
   // Junior last, as the scheduler orders them.
@@ -81,11 +87,15 @@ class Simulation {
   bool step();
   bool arrive();
   bool maybe_cancel();
+  bool maybe_pause();
   SequenceSpec random_spec();
 
   bool check_plan(const StepPlan& plan);
   bool check_moves(const StepPlan& plan);
   bool check_slice(const Slice& slice);
+  bool may_go_next(SequenceId id);
+  bool check_fairness();
+  bool check_policy(const StepPlan& plan);
   bool check_budget(const StepPlan& plan);
   bool run_slices(const StepPlan& plan);
   bool check_samples(const StepPlan& plan);
@@ -95,6 +105,8 @@ class Simulation {
   bool check_end();
 
   void append(Life* life, int32_t token);
+  void lift(const Tenant& tenant);
+  void stop_waiting(SequenceId id);
   void begin_choice(SequenceId id);
   EndReason expected_end(const Life& life, int32_t token) const;
   void drop_cancelled(SequenceId id);
@@ -111,8 +123,16 @@ class Simulation {
 
   std::vector<std::vector<int32_t>> stems_;
   std::vector<Life> lives_;  // by id
+  // What tenants were served, by weight, as the scheduler should count it.
+  struct Account {
+    double served = 0;
+    int32_t weight = 1;
+  };
+  std::map<int32_t, Account> accounts_;
+  double level_ = 0;  // the highest service at which a tenant stopped waiting
   std::set<Seniority> waiting_;
   std::set<Seniority> running_;
+  bool batch_ended_ = true;  // nobody ran when the step began
   std::vector<SequenceId> cancelled_in_step_;
   int32_t arrived_ = 0;
   std::vector<uint64_t> row_histories_;  // of the plan's logits rows

@@ -1,14 +1,49 @@
 // The first half of a step: who gets which slice.
 #include <algorithm>
+#include <cstdint>
 
 #include "base/check.h"
 #include "engine/sched/scheduler.h"
 #include "engine/sched/sequence.h"
 
 namespace brisk {
+namespace {
+
+bool is_decoding(const Sequence& sequence) {
+  return sequence.remaining() == 1 && !sequence.prompt_logits;
+}
+
+}  // namespace
 
 const StepPlan& Scheduler::plan() {
   BRISK_CHECK(!step_open_);
+  begin_plan();
+  const bool batch_ended = running_.empty();
+  preempt_until_all_fit();
+  switch (options_.policy) {
+    case BatchPolicy::kSplitFuse:
+      slice_decoding();
+      limit_prompts();
+      slice_prompts();
+      admit_and_slice();
+      break;
+    case BatchPolicy::kIteration:
+      slice_prompts();
+      admit_and_slice();
+      if (plan_.empty()) slice_decoding();
+      break;
+    case BatchPolicy::kStatic:
+      while (batch_ended && admit_next() != nullptr) {
+      }
+      slice_prompts();
+      if (plan_.empty()) slice_decoding();
+      break;
+  }
+  step_open_ = !plan_.empty();
+  return plan_;
+}
+
+void Scheduler::begin_plan() {
   plan_.copies.clear();
   plan_.slices.clear();
   plan_.samples.clear();
@@ -16,23 +51,53 @@ const StepPlan& Scheduler::plan() {
   plan_.preempted.clear();
   plan_.tokens = 0;
   plan_.logits_rows = 0;
+  plan_.positions = 0;
   sliced_.clear();
   sampled_.clear();
+  budget_ = {.tokens = options_.tokens_per_step_max,
+             .prompt_logits = options_.prompt_logits_per_step_max,
+             .prompt_nanoseconds = INT64_MAX};
+}
 
-  preempt_until_all_fit();
+void Scheduler::slice_decoding() {
   for (Sequence* sequence : running_) {
-    if (sequence->remaining() == 1) add_slice(sequence);
+    if (is_decoding(*sequence)) add_slice(sequence, 1);
   }
+}
+
+void Scheduler::slice_prompts() {
   for (Sequence* sequence : running_) {
-    if (sequence->remaining() > 1 && budget_left() > 0) add_slice(sequence);
+    if (!can_slice_prompts()) return;
+    if (!is_decoding(*sequence)) add_slice(sequence, prompt_tokens_now(*sequence));
   }
-  while (budget_left() > 0) {
+}
+
+void Scheduler::admit_and_slice() {
+  while (can_slice_prompts()) {
     Sequence* sequence = admit_next();
-    if (sequence == nullptr) break;
-    add_slice(sequence);
+    if (sequence == nullptr) return;
+    add_slice(sequence, prompt_tokens_now(*sequence));
   }
-  step_open_ = !plan_.empty();
-  return plan_;
+}
+
+// The time that prompts may add to what the sequences that decode take.
+void Scheduler::limit_prompts() {
+  if (plan_.empty() || options_.stretch_percent == 0 || costs_.token == 0) return;
+  const int64_t decoding = costs_.step + costs_.token * plan_.tokens +
+                           costs_.thousand_positions * plan_.positions / 1000;
+  budget_.prompt_nanoseconds =
+      std::max<int64_t>(decoding / 100 * (options_.stretch_percent - 100), 1);
+}
+
+// As much of a prompt as the budgets allow, but a block of it at least: prompts must get on.
+int64_t Scheduler::prompt_tokens_now(const Sequence& sequence) const {
+  int64_t count = std::min(sequence.remaining(), budget_.tokens);
+  if (sequence.prompt_logits) count = std::min(count, budget_.prompt_logits);
+  if (budget_.prompt_nanoseconds == INT64_MAX) return count;
+  const int64_t token = costs_.token + costs_.thousand_positions * sequence.computed / 1000;
+  const int64_t affordable =
+      std::max<int64_t>(budget_.prompt_nanoseconds / token, options_.block_tokens);
+  return std::min(count, affordable);
 }
 
 // Sequences that a running or waiting one stands for.
@@ -79,20 +144,20 @@ void Scheduler::preempt(Sequence* sequence) {
   head_is_blocked_ = false;
 }
 
-// Moves the most senior waiting sequence to the running ones, or answers null when it has to wait.
-Scheduler::Sequence* Scheduler::admit_next() {
+// Moves the first of the waiting sequences to the running ones, or answers null when it must wait.
+Sequence* Scheduler::admit_next() {
   if (waiting_.empty() || head_is_blocked_) return nullptr;
-  Sequence* sequence = waiting_.back();
-  // The last token is computed even on a full hit: its logits are needed.
-  cache_.find_prefix(std::span(sequence->tokens).first(sequence->tokens.size() - 1),
-                     sequence->scope, &hits_);
+  if (head_ == nullptr) head_ = waiting_.next();
+  Sequence* sequence = head_;
+  find_prefix_of(*sequence);
   // A sequence alone always fits, a group of choices at least one after the other.
   if (!running_.empty() && !(has_slots_for(*sequence) && has_room_for(*sequence))) {
     head_is_blocked_ = true;
     return nullptr;
   }
 
-  waiting_.pop_back();
+  head_ = nullptr;
+  waiting_.erase(sequence);
   sequence->state = Sequence::State::kRunning;
   insert_senior_first(&running_, sequence);
   cache_.adopt(hits_, &sequence->table);
@@ -101,11 +166,20 @@ Scheduler::Sequence* Scheduler::admit_next() {
   plan_.admitted.push_back(
       {.sequence = named, .cached_tokens = sequence->computed, .resumed = sequence->was_admitted});
   if (!sequence->was_admitted) {
+    waiting_.charge(sequence->tenant, kPromptTokenCost * sequence->remaining());
     totals_.prefix_query_tokens += sequence->total();
     totals_.prefix_hit_tokens += sequence->computed;
   }
   sequence->was_admitted = true;
   return sequence;
+}
+
+// Into hits_. The last token is computed even on a full hit: its logits are needed.
+void Scheduler::find_prefix_of(const Sequence& sequence) {
+  hits_.clear();
+  if (sequence.prompt_logits) return;
+  cache_.find_prefix(std::span(sequence.tokens).first(sequence.tokens.size() - 1), sequence.scope,
+                     &hits_);
 }
 
 bool Scheduler::has_slots_for(const Sequence& sequence) const {
@@ -129,25 +203,35 @@ bool Scheduler::has_room_for(const Sequence& sequence) const {
   return needed <= cache_.available_blocks();
 }
 
-// Gives a sequence as much of what it has yet to compute as the budget allows.
-// REQUIRES: budget_left() > 0; the pool has the sequence's missing blocks.
-void Scheduler::add_slice(Sequence* sequence) {
-  const int64_t count = std::min<int64_t>(sequence->remaining(), budget_left());
+// Gives a sequence the next `count` of the tokens it has yet to compute; none where the logits of
+// its prompt must wait. REQUIRES: the budget and the pool have room for them.
+void Scheduler::add_slice(Sequence* sequence, int64_t count) {
+  if (count == 0) return;
   if (sequence->computed % options_.block_tokens != 0) {
     if (const auto copy = cache_.own_tail(&sequence->table)) plan_.copies.push_back(*copy);
   }
   cache_.extend(&sequence->table, sequence->computed + count);
   const bool reaches_total = count == sequence->remaining();
+  const int64_t logits = sequence->prompt_logits ? count : reaches_total ? 1 : 0;
+  const int64_t positions = count * sequence->computed + count * (count + 1) / 2;
   plan_.slices.push_back(
       {.sequence = sequence->id,
        .first = sequence->computed,
        .tokens = std::span(sequence->tokens)
                      .subspan(static_cast<size_t>(sequence->computed), static_cast<size_t>(count)),
        .blocks = sequence->table.blocks,
-       .logits_from = static_cast<int32_t>(count - (reaches_total ? 1 : 0)),
+       .logits_from = static_cast<int32_t>(count - logits),
        .adapter = sequence->scope.adapter});
   sliced_.push_back(sequence);
   plan_.tokens += static_cast<int32_t>(count);
+  plan_.positions += positions;
+  plan_.logits_rows += static_cast<int32_t>(logits);
+  budget_.tokens -= count;
+  if (sequence->prompt_logits) budget_.prompt_logits -= count;
+  if (budget_.prompt_nanoseconds != INT64_MAX) {
+    budget_.prompt_nanoseconds -=
+        costs_.token * count + costs_.thousand_positions * positions / 1000;
+  }
   if (reaches_total) add_samples(sequence);
 }
 
@@ -155,13 +239,12 @@ void Scheduler::add_slice(Sequence* sequence) {
 void Scheduler::add_samples(Sequence* sequence) {
   const auto add = [&](Sequence* drawn) {
     plan_.samples.push_back({.sequence = drawn->id,
-                             .logits_row = plan_.logits_rows,
+                             .logits_row = plan_.logits_rows - 1,
                              .position = static_cast<int32_t>(sequence->total())});
     sampled_.push_back(drawn);
   };
   if (!sequence->cancelled) add(sequence);
   for (Sequence* choice : sequence->choices) add(choice);
-  ++plan_.logits_rows;
 }
 
 }  // namespace brisk

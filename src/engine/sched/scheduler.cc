@@ -33,6 +33,8 @@ Scheduler::Scheduler(const SchedulerOptions& options)
   BRISK_CHECK(options.sequences_max > 0);
   BRISK_CHECK(options.waiting_max > 0);
   BRISK_CHECK(options.context_max > 0);
+  BRISK_CHECK(options.prompt_logits_per_step_max > 0);
+  BRISK_CHECK(options.stretch_percent == 0 || options.stretch_percent > 100);
 }
 
 Scheduler::~Scheduler() = default;
@@ -46,6 +48,9 @@ absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
   }
   if (spec.max_tokens < 1) return invalid_input("max_tokens must be at least 1");
   if (spec.choices < 1) return invalid_input("n must be at least 1");
+  if (spec.tenant.weight < 1 || spec.tenant.weight > kTenantWeightMax) {
+    return invalid_input("a tenant's weight must be 1 to {}", kTenantWeightMax);
+  }
   if (waiting_.size() >= static_cast<size_t>(options_.waiting_max)) {
     return exhausted("{} requests are waiting already; try again later", waiting_.size());
   }
@@ -55,16 +60,19 @@ absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
     auto sequence = std::make_unique<Sequence>();
     sequence->id = {next_id_++};
     sequence->priority = spec.priority;
+    sequence->tenant = spec.tenant;
     sequence->prompt_tokens = static_cast<int32_t>(prompt_tokens);
     sequence->tokens_max = std::min(prompt_tokens + spec.max_tokens, context_max_);
     sequence->scope = spec.scope;
     sequence->stop_tokens = spec.stop_tokens;
     if (leader == nullptr) {
       leader = sequence.get();
+      leader->prompt_logits = spec.prompt_logits;
     } else {
       sequence->leader = leader;
       leader->choices.push_back(sequence.get());
     }
+    waiting_.open_account(spec.tenant);
     sequences_.emplace(sequence->id, std::move(sequence));
   }
   leader->tokens = std::move(spec.prompt);
@@ -74,8 +82,57 @@ absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
 
 void Scheduler::enqueue(Sequence* sequence) {
   sequence->state = Sequence::State::kWaiting;
-  insert_senior_last(&waiting_, sequence);
-  if (waiting_.back() == sequence) head_is_blocked_ = false;
+  waiting_.push(sequence);
+  if (head_ == nullptr || !WaitingQueue::outranks(*sequence, *head_)) return;
+  head_ = nullptr;
+  head_is_blocked_ = false;
+}
+
+bool Scheduler::pause(SequenceId id) {
+  BRISK_CHECK(!step_open_);
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || !found->second->choices.empty()) return false;
+  Sequence* sequence = found->second.get();
+  switch (sequence->state) {
+    case Sequence::State::kPending:
+    case Sequence::State::kPaused:
+      return false;
+    case Sequence::State::kWaiting:
+    case Sequence::State::kRunning:
+      break;
+  }
+  leave(sequence);
+  sequence->computed = 0;
+  sequence->state = Sequence::State::kPaused;
+  ++paused_;
+  return true;
+}
+
+void Scheduler::resume(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second->state != Sequence::State::kPaused) return;
+  --paused_;
+  enqueue(found->second.get());
+}
+
+// Takes a sequence out of whatever it is in, and its blocks from it.
+void Scheduler::leave(Sequence* sequence) {
+  cache_.release(&sequence->table);
+  switch (sequence->state) {
+    case Sequence::State::kPending:
+      break;
+    case Sequence::State::kWaiting:
+      waiting_.erase(sequence);
+      if (head_ == sequence) head_ = nullptr;
+      break;
+    case Sequence::State::kRunning:
+      std::erase(running_, sequence);
+      break;
+    case Sequence::State::kPaused:
+      --paused_;
+      break;
+  }
+  head_is_blocked_ = false;
 }
 
 bool Scheduler::cancel(SequenceId id) {
@@ -102,18 +159,8 @@ void Scheduler::drop_cancelled(Sequence* sequence) {
 }
 
 void Scheduler::end(Sequence* sequence) {
-  cache_.release(&sequence->table);
-  switch (sequence->state) {
-    case Sequence::State::kPending:
-      break;
-    case Sequence::State::kWaiting:
-      std::erase(waiting_, sequence);
-      break;
-    case Sequence::State::kRunning:
-      std::erase(running_, sequence);
-      break;
-  }
-  head_is_blocked_ = false;
+  leave(sequence);
+  waiting_.close_account(sequence->tenant);
   sequences_.erase(sequence->id);
 }
 
@@ -124,6 +171,7 @@ std::span<const SequenceEvent> Scheduler::commit(std::span<const int32_t> tokens
   for (size_t i = 0; i < sliced_.size(); ++i) {
     Sequence& sequence = *sliced_[i];
     sequence.computed += static_cast<int32_t>(plan_.slices[i].tokens.size());
+    if (sequence.computed >= sequence.prompt_tokens) sequence.prompt_logits = false;
     const auto computed = std::span(sequence.tokens).first(static_cast<size_t>(sequence.computed));
     if (cache_.publish(computed, sequence.scope, &sequence.table)) head_is_blocked_ = false;
   }
@@ -159,6 +207,7 @@ void Scheduler::accept(Sequence* sequence, int32_t token) {
 
   if (leader != nullptr) fork(leader, sequence);
   sequence->tokens.push_back(token);
+  waiting_.charge(sequence->tenant, kGeneratedTokenCost);
   const EndReason reason = end_reason(*sequence, token);
   if (reason != EndReason::kNone) ended_.push_back(sequence);
   events_.push_back({.sequence = sequence->id, .token = token, .end = reason});
@@ -202,6 +251,7 @@ SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = totals_;
   stats.running = static_cast<int32_t>(running_.size());
   stats.waiting = static_cast<int32_t>(waiting_.size());
+  stats.paused = paused_;
   stats.blocks = cache_.pool().blocks();
   stats.blocks_used = cache_.pool().used_blocks();
   stats.blocks_cached = cache_.pool().cached_blocks();

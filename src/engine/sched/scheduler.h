@@ -3,8 +3,10 @@
 // Long prompts are cut and short ones composed so that every step has the same number of tokens
 // (Dynamic SplitFuse: DeepSpeed-FastGen, arXiv 2401.08671).
 //
-// Order. Lower priority values go first, then earlier arrivals: the senior goes first. Waiting
-// sequences are admitted strictly in that order; nobody overtakes one that does not fit yet.
+// Order. Running sequences are served lower priority values first, then earlier arrivals: the
+// senior goes first. Waiting ones are admitted lower priority values first, tenants in turn, each
+// tenant's in order of arrival (waiting_queue.h); nobody of the same priority overtakes one that
+// was chosen and does not fit yet.
 //
 // Room. Every step first makes sure that all running sequences have blocks for all the tokens they
 // know; if they have not, the most junior is preempted: it lets go of its blocks, waits, and is
@@ -26,14 +28,34 @@
 
 #include "engine/kv/block_cache.h"
 #include "engine/sched/step_plan.h"
+#include "engine/sched/waiting_queue.h"
 
 namespace brisk {
 
+// Who shares a step. All but kSplitFuse are there to be compared with.
+enum class BatchPolicy : uint8_t {
+  kSplitFuse,  // decoding sequences, and beside them chunks of prompts up to the budget
+  kIteration,  // sequences join and leave at every step (Orca, OSDI 2022), prompts before decoding
+  kStatic,     // a batch begins when the last one has ended
+};
+
+// What a step takes, in nanoseconds. All 0: not known yet.
+struct StepCosts {
+  int64_t step = 0;                // whatever is in it
+  int64_t token = 0;               // each token
+  int64_t thousand_positions = 0;  // each thousand positions that tokens attend to
+};
+
 struct SchedulerOptions {
+  BatchPolicy policy = BatchPolicy::kSplitFuse;
   int32_t tokens_per_step_max = 512;  // the budget of a step
-  int32_t sequences_max = 256;        // running at once; the budget limits it too
-  int32_t waiting_max = 1024;         // requests; beyond it submit refuses
-  int32_t context_max = 0;            // tokens of a sequence; the pool's slots limit it too
+  // Prompts may make a step that decodes take so many percent of what it takes without them, once
+  // the costs are known; 0: the budget alone limits them.
+  int32_t stretch_percent = 0;
+  int32_t prompt_logits_per_step_max = 32;  // rows beyond those that are drawn from
+  int32_t sequences_max = 256;              // running at once; the budget limits it too
+  int32_t waiting_max = 1024;               // requests; beyond it submit refuses
+  int32_t context_max = 0;                  // tokens of a sequence; the pool's slots limit it too
   int32_t blocks = 0;
   int32_t block_tokens = 16;
   bool prefix_cache = true;
@@ -46,8 +68,10 @@ struct SequenceSpec {
   int32_t max_tokens = 16;  // to generate, per choice
   int32_t choices = 1;      // sequences that continue this prompt, which is computed once
   int32_t priority = 0;     // lower goes first
+  Tenant tenant{};
   PrefixScope scope{};
   std::vector<int32_t> stop_tokens{};  // each ends a choice
+  bool prompt_logits = false;          // of every token of the prompt, which is then not looked up
 };
 
 enum class EndReason : uint8_t {
@@ -69,6 +93,7 @@ inline constexpr int32_t kNoToken = -1;
 struct SchedulerStats {
   int32_t running = 0;  // sequences
   int32_t waiting = 0;  // sequences; choices whose prompt is not computed yet count with it
+  int32_t paused = 0;   // sequences
   int32_t blocks = 0;
   int32_t blocks_used = 0;
   int32_t blocks_cached = 0;
@@ -81,7 +106,8 @@ struct SchedulerStats {
 
 class Scheduler {
  public:
-  // REQUIRES: every number of options is positive (hash_seed may be 0).
+  // REQUIRES: every number of options is positive; hash_seed and stretch_percent may be 0, and the
+  // latter is above 100 otherwise.
   explicit Scheduler(const SchedulerOptions& options);
   ~Scheduler();
 
@@ -93,6 +119,14 @@ class Scheduler {
   // Ends a sequence: from now on no event names it. Its blocks are free at once, or with the end of
   // the step when one is open. False when there is none such.
   bool cancel(SequenceId id);
+
+  // Lets go of a sequence's blocks and leaves it out until it is resumed. False when it cannot be
+  // paused: it has ended, is paused, or choices of its prompt have yet to begin.
+  // REQUIRES: no step is open.
+  bool pause(SequenceId id);
+  void resume(SequenceId id);  // nothing happens unless it is paused
+
+  void set_costs(const StepCosts& costs) { costs_ = costs; }
 
   // What to compute next; empty only when there is nothing to do. Opens a step unless empty.
   // REQUIRES: no step is open.
@@ -117,19 +151,32 @@ class Scheduler {
   absl::Status audit() const;
 
  private:
-  struct Sequence;
+  // What is left of the limits of the open step.
+  struct Budget {
+    int64_t tokens = 0;
+    int64_t prompt_logits = 0;
+    int64_t prompt_nanoseconds = 0;
+  };
+
+  void begin_plan();
+  void slice_decoding();
+  void slice_prompts();
+  void admit_and_slice();
+  void limit_prompts();
+  int64_t prompt_tokens_now(const Sequence& sequence) const;
+  bool can_slice_prompts() const { return budget_.tokens > 0 && budget_.prompt_nanoseconds > 0; }
 
   int64_t slots(const Sequence& sequence) const;
   int64_t missing_blocks(const Sequence& sequence) const;
   int64_t growth_blocks(const Sequence& sequence, int64_t growth_max) const;
   void enqueue(Sequence* sequence);
-  int64_t budget_left() const { return options_.tokens_per_step_max - plan_.tokens; }
   void preempt_until_all_fit();
   void preempt(Sequence* sequence);
   Sequence* admit_next();
+  void find_prefix_of(const Sequence& sequence);
   bool has_slots_for(const Sequence& sequence) const;
   bool has_room_for(const Sequence& sequence) const;
-  void add_slice(Sequence* sequence);
+  void add_slice(Sequence* sequence, int64_t count);
   void add_samples(Sequence* sequence);
 
   void accept(Sequence* sequence, int32_t token);
@@ -137,6 +184,7 @@ class Scheduler {
   EndReason end_reason(const Sequence& sequence, int32_t token) const;
   void close_step();
   void drop_cancelled(Sequence* sequence);
+  void leave(Sequence* sequence);
   void end(Sequence* sequence);
 
   // Constant after construction.
@@ -147,12 +195,16 @@ class Scheduler {
   BlockCache cache_;
   absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;  // senior first
-  std::vector<Sequence*> waiting_;  // senior last
+  WaitingQueue waiting_;
+  int32_t paused_ = 0;
   int64_t next_id_ = 0;
-  bool head_is_blocked_ = false;  // waiting_.back() found no room, and none was made since
+  StepCosts costs_;
+  Sequence* head_ = nullptr;      // of the queue: chosen, and waits for room
+  bool head_is_blocked_ = false;  // it found none, and none was made since
 
   // The open step.
   StepPlan plan_;
+  Budget budget_;
   bool step_open_ = false;
   std::vector<Sequence*> sliced_;      // parallel to plan_.slices
   std::vector<Sequence*> sampled_;     // parallel to plan_.samples

@@ -10,15 +10,17 @@
 
 namespace brisk {
 
-struct Scheduler::Sequence {
+struct Sequence {
   enum class State : uint8_t {
     kPending,  // its leader computes the prompt for it; in no queue
     kWaiting,
     kRunning,
+    kPaused,  // nobody takes its tokens: without blocks, in no queue
   };
 
   SequenceId id;
   int32_t priority = 0;
+  Tenant tenant;
   int32_t prompt_tokens = 0;
   int64_t tokens_max = 0;  // it ends when it has so many
   PrefixScope scope;
@@ -29,6 +31,7 @@ struct Scheduler::Sequence {
   BlockTable table;             // covers exactly the computed ones between steps
   int32_t computed = 0;
   int32_t preemptions = 0;
+  bool prompt_logits = false;  // still wanted
   bool was_admitted = false;
   bool cancelled = false;  // a cancelled leader goes on until its choices have forked
 
@@ -39,19 +42,16 @@ struct Scheduler::Sequence {
   int64_t remaining() const { return total() - computed; }
 };
 
-// Whether `a` goes before `b`.
-template <class Sequence>
-bool is_senior(const Sequence* a, const Sequence* b) {
+// Whether `a` goes before `b`, of one tenant or among those that have run.
+inline bool is_senior(const Sequence* a, const Sequence* b) {
   return std::pair(a->priority, a->id.value) < std::pair(b->priority, b->id.value);
 }
 
-template <class Sequence>
-void insert_senior_first(std::vector<Sequence*>* queue, Sequence* sequence) {
-  queue->insert(std::ranges::upper_bound(*queue, sequence, is_senior<Sequence>), sequence);
+inline void insert_senior_first(std::vector<Sequence*>* queue, Sequence* sequence) {
+  queue->insert(std::ranges::upper_bound(*queue, sequence, is_senior), sequence);
 }
 
-template <class Sequence>
-void insert_senior_last(std::vector<Sequence*>* queue, Sequence* sequence) {
+inline void insert_senior_last(std::vector<Sequence*>* queue, Sequence* sequence) {
   const auto is_junior = [](const Sequence* a, const Sequence* b) { return is_senior(b, a); };
   queue->insert(std::ranges::upper_bound(*queue, sequence, is_junior), sequence);
 }

@@ -55,6 +55,7 @@ struct StepPlan {
   std::vector<SequenceId> preempted;  // they wait again, without blocks
   int32_t tokens = 0;                 // of all slices
   int32_t logits_rows = 0;            // of all slices
+  int64_t positions = 0;              // that the tokens attend to, each its own among them
 
   bool empty() const { return slices.empty(); }
 };
