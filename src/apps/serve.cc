@@ -156,7 +156,8 @@ void add_engine_options(CLI::App& app, ServeOptions& options) {
 void add_lora_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--lora", options.loras,
                  "a LoRA adapter that requests may name as their model (may be repeated)")
-      ->type_name("NAME=PATH");
+      ->type_name("NAME=PATH")
+      ->allow_extra_args(false);  // what follows may be the model
   app.add_option("--lora-dir", options.lora_directory,
                  "directory that POST /v1/load_lora_adapter may load from; without it: 403")
       ->check(CLI::ExistingDirectory);

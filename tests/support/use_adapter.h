@@ -26,7 +26,7 @@ inline absl::StatusOr<LoraFile> read_adapter_bytes(std::span<const std::byte> fi
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (text.starts_with("GGUF")) return read_gguf_lora(file);
   const size_t end = std::min(text.find('\0'), text.size());
-  BRISK_ASSIGN_OR_RETURN(const Json config, parse_json(text.substr(0, end)));
+  BRISK_ASSIGN_OR_RETURN(const OrderedJson config, parse_ordered_json(text.substr(0, end)));
   return read_peft(config, file.subspan(std::min(end + 1, file.size())));
 }
 

@@ -129,7 +129,7 @@ absl::StatusOr<LoraFile> open_peft(const std::filesystem::path& directory) {
                      directory.string());
   }
   BRISK_ASSIGN_OR_RETURN(const std::string text, read_file(config_path, kConfigBytesMax));
-  const auto config = parse_json(text);
+  const auto config = parse_ordered_json(text);
   if (!config.ok()) return annotate(config.status(), config_path);
   BRISK_ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(weights_path));
   absl::StatusOr<LoraFile> file = read_peft(*config, mapped.bytes());
@@ -140,7 +140,8 @@ absl::StatusOr<LoraFile> open_peft(const std::filesystem::path& directory) {
 
 }  // namespace
 
-absl::StatusOr<LoraFile> read_peft(const Json& config, std::span<const std::byte> safetensors) {
+absl::StatusOr<LoraFile> read_peft(const OrderedJson& config,
+                                   std::span<const std::byte> safetensors) {
   const auto peft = read_peft_config(config);
   if (!peft.ok()) return annotate(peft.status(), "adapter_config.json");
   BRISK_ASSIGN_OR_RETURN(SafetensorsFile parsed, parse_safetensors(safetensors));

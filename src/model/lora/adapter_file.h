@@ -39,7 +39,8 @@ struct LoraFile {
 absl::StatusOr<LoraFile> open_lora_file(const std::string& path);
 
 // Parts of it, from memory that must outlive the result.
-absl::StatusOr<LoraFile> read_peft(const Json& config, std::span<const std::byte> safetensors);
+absl::StatusOr<LoraFile> read_peft(const OrderedJson& config,
+                                   std::span<const std::byte> safetensors);
 absl::StatusOr<LoraFile> read_gguf_lora(std::span<const std::byte> file);
 
 }  // namespace brisk

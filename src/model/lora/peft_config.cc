@@ -11,14 +11,14 @@ namespace {
 constexpr size_t kPatternsMax = 4096;
 constexpr double kAlphaMax = 1e6;
 
-bool is_said(const Json& json, const char* key) {
+bool is_said(const OrderedJson& json, const char* key) {
   const auto found = json.find(key);
   if (found == json.end() || found->is_null()) return false;
   if (found->is_boolean()) return found->get<bool>();
   return !(found->is_array() || found->is_object()) || !found->empty();
 }
 
-absl::StatusOr<double> alpha_of(const Json& json, std::string_view name) {
+absl::StatusOr<double> alpha_of(const OrderedJson& json, std::string_view name) {
   const double alpha = json.is_number() ? json.get<double>() : -1;
   if (!(alpha >= 0 && alpha <= kAlphaMax)) {
     return invalid_input("{} should be a number from 0 to {}", name, kAlphaMax);
@@ -27,11 +27,11 @@ absl::StatusOr<double> alpha_of(const Json& json, std::string_view name) {
 }
 
 // What changes the computation, or needs more than the two matrices of a module.
-absl::Status refuse_more_than_lora(const Json& json) {
+absl::Status refuse_more_than_lora(const OrderedJson& json) {
   const auto type = json.find("peft_type");
   if (type == json.end() || *type != "LORA") {
     return unsupported("peft_type is {}; only LORA adapters can be loaded",
-                       type == json.end() ? "missing" : to_text(*type).substr(0, 40));
+                       type == json.end() ? "missing" : to_text(Json(*type)).substr(0, 40));
   }
   struct Field {
     const char* name;
@@ -56,13 +56,13 @@ absl::Status refuse_more_than_lora(const Json& json) {
   const auto bias = json.find("bias");
   if (bias != json.end() && *bias != "none") {
     return unsupported("bias is {}; only adapters with bias \"none\" can be loaded",
-                       to_text(*bias).substr(0, 40));
+                       to_text(Json(*bias)).substr(0, 40));
   }
   return absl::OkStatus();
 }
 
 // Some initialisations subtract from the weights that they add to.
-absl::Status check_initialisation(const Json& json) {
+absl::Status check_initialisation(const OrderedJson& json) {
   const auto found = json.find("init_lora_weights");
   if (found == json.end() || !found->is_string()) return absl::OkStatus();
   for (const char* harmless : {"gaussian", "eva", "orthogonal"}) {
@@ -71,7 +71,7 @@ absl::Status check_initialisation(const Json& json) {
   return unsupported(
       "init_lora_weights is {}: such an adapter may belong to altered base weights; save it with "
       "PEFT's path_initial_model_for_weight_conversion",
-      to_text(*found).substr(0, 40));
+      to_text(Json(*found)).substr(0, 40));
 }
 
 // PEFT takes the keys for regular expressions. Plain names are what they nearly always are.
@@ -82,9 +82,9 @@ bool is_plain(std::string_view key) {
   });
 }
 
-absl::Status read_alpha_pattern(const Json& json, PeftConfig* config) {
+absl::Status read_alpha_pattern(const OrderedJson& json, PeftConfig* config) {
   if (!is_said(json, "alpha_pattern")) return absl::OkStatus();
-  const Json& patterns = json["alpha_pattern"];
+  const OrderedJson& patterns = json["alpha_pattern"];
   if (!patterns.is_object() || patterns.size() > kPatternsMax) {
     return invalid_input("alpha_pattern should be an object of at most {} entries", kPatternsMax);
   }
@@ -114,7 +114,7 @@ double PeftConfig::scale_of(std::string_view module, int64_t rank_found) const {
   return alpha_here / (rank_stabilized ? std::sqrt(divisor) : divisor);
 }
 
-absl::StatusOr<PeftConfig> read_peft_config(const Json& json) {
+absl::StatusOr<PeftConfig> read_peft_config(const OrderedJson& json) {
   if (!json.is_object()) return invalid_input("it should hold an object");
   BRISK_RETURN_IF_ERROR(refuse_more_than_lora(json));
   BRISK_RETURN_IF_ERROR(check_initialisation(json));
@@ -127,7 +127,7 @@ absl::StatusOr<PeftConfig> read_peft_config(const Json& json) {
   config.rank = rank->get<int64_t>();
   const auto alpha = json.find("lora_alpha");
   BRISK_ASSIGN_OR_RETURN(config.alpha,
-                         alpha_of(alpha == json.end() ? Json() : *alpha, "lora_alpha"));
+                         alpha_of(alpha == json.end() ? OrderedJson() : *alpha, "lora_alpha"));
   const auto stabilized = json.find("use_rslora");
   if (stabilized != json.end() && !stabilized->is_boolean() && !stabilized->is_null()) {
     return invalid_input("use_rslora should be true or false");
