@@ -7,6 +7,7 @@
 #include <absl/status/statusor.h>
 #include <fmt/format.h>
 
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -41,6 +42,10 @@ template <class... Args>
 absl::Status system_error(fmt::format_string<Args...> format, Args&&... args) {
   return absl::UnavailableError(fmt::format(format, std::forward<Args>(args)...));
 }
+
+// `status` with the advice to try again after so many seconds.
+absl::Status with_retry_after(absl::Status status, double seconds);
+std::optional<double> retry_after_seconds(const absl::Status& status);
 
 // Debian's Abseil is built with a string_view of its own; fmt and we use the standard one.
 inline std::string_view message_of(const absl::Status& status) {

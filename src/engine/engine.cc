@@ -3,6 +3,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <thread>
 #include <utility>
@@ -18,9 +19,15 @@
 #include "engine/runner.h"
 #include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
+#include "engine/sched/wait_prediction.h"
+#include "engine/step_time.h"
+#include "engine/watchdog.h"
 
 namespace brisk {
 namespace {
+
+// Rows of logits for prompts that ask for all of theirs, beside those that are drawn from.
+constexpr int kPromptLogitsPerStep = 32;
 
 // What EngineOptions leave open, settled.
 struct Sizes {
@@ -74,6 +81,14 @@ absl::Status check_options(const EngineOptions& options) {
   }
   if (options.queue_max < 1) return invalid_input("the queue must hold at least one request");
   if (options.adapters_max < 0) return invalid_input("the number of adapters cannot be negative");
+  if (options.stretch_percent != 0 && options.stretch_percent <= 100) {
+    return invalid_input("steps can be stretched to more than 100 percent, not to {}",
+                         options.stretch_percent);
+  }
+  if (options.first_token_seconds_max < 0 || options.unread_events_max < 0 ||
+      options.unread_seconds_max <= 0 || options.step_seconds_max <= 0) {
+    return invalid_input("limits of time and of unread events must be positive");
+  }
   return absl::OkStatus();
 }
 
@@ -84,12 +99,18 @@ PrefixScope scope_of(const Request& request) {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(std::shared_ptr<const Model> model, const EngineOptions& options, const Sizes& sizes,
-             std::unique_ptr<Runner> runner)
-      : model_(std::move(model)),
+             std::unique_ptr<LiveAdapters> live_adapters, std::unique_ptr<StepRunner> runner)
+      : options_(options),
+        model_(std::move(model)),
         adapters_(*model_, options.adapters_max),
+        live_adapters_(std::move(live_adapters)),
         runner_(std::move(runner)),
         mailbox_(std::make_shared<Mailbox>(options.queue_max)),
-        scheduler_({.tokens_per_step_max = options.tokens_per_step_max,
+        watchdog_(clock_, options.step_seconds_max),
+        scheduler_({.policy = options.policy,
+                    .tokens_per_step_max = options.tokens_per_step_max,
+                    .stretch_percent = options.stretch_percent,
+                    .prompt_logits_per_step_max = kPromptLogitsPerStep,
                     .sequences_max = options.sequences_max,
                     .waiting_max = INT32_MAX,  // the mailbox refuses before
                     .context_max = static_cast<int32_t>(sizes.context),
@@ -130,13 +151,22 @@ class EngineImpl final : public Engine {
   };
 
   void loop();
+  absl::Duration idle_wait() const;
+  double predicted_first_token_seconds(const Request& request) const;
+  void pause(const std::shared_ptr<GenerationState>& generation);
+  void resume(const std::shared_ptr<GenerationState>& generation);
+  void cancel_stalled();
+  void fail_step(const absl::Status& status);
   void accept(const std::shared_ptr<GenerationState>& generation);
   void cancel(const Cancellation& cancellation);
+  void end_choices(const Cancellation& which, FinishReason reason);
   void end_choice(SequenceId id, FinishReason reason);
   void step();
+  void draw_all(const StepPlan& plan, MatView logits);
   void note_admissions(const StepPlan& plan);
   int32_t draw(const Sample& sample, std::span<const float> logits, Drawn* drawn);
   void deliver(std::span<const SequenceEvent> events);
+  void note_duration(double seconds);
   std::vector<int32_t> end_tokens(const Request& request) const;
   void publish_stats();
   void cancel_everything();
@@ -145,26 +175,35 @@ class EngineImpl final : public Engine {
   bool idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(stats_mutex_) { return unfinished_ == 0; }
 
   // Constant after construction.
+  const EngineOptions options_;
   const std::shared_ptr<const Model> model_;
-  AdapterRegistry adapters_;  // itself for any thread
-  const std::unique_ptr<Runner> runner_;
+  AdapterRegistry adapters_;                           // itself for any thread
+  const std::unique_ptr<LiveAdapters> live_adapters_;  // engine thread only; outlives the runner
+  const std::unique_ptr<StepRunner> runner_;
   const std::shared_ptr<Mailbox> mailbox_;
   const SteadyClock clock_;
+  Watchdog watchdog_;
 
   // Engine thread only.
   Scheduler scheduler_;
-  LiveAdapters live_adapters_;
   absl::flat_hash_map<SequenceId, Choice> choices_;
   absl::flat_hash_map<const GenerationState*, SequenceId> first_sequence_;
   SamplerScratch scratch_;
   std::vector<int32_t> drawn_tokens_;  // parallel to the open plan's samples
   std::vector<Drawn> drawn_;
-  int64_t prompt_tokens_ = 0;
-  int64_t generation_tokens_ = 0;
-  int finished_ = 0;  // requests, since the last publish_stats
+  struct Stalled {
+    std::shared_ptr<GenerationState> generation;
+    Instant since;
+  };
+  std::vector<Stalled> stalled_;  // paused: their readers do not read
+  StepTimeModel step_time_;
+  double sequence_seconds_ = 0;  // from admission to end, lately
+  EngineStats totals_;           // only the totals
+  int finished_ = 0;             // requests, since the last publish_stats
 
   mutable absl::Mutex stats_mutex_;
   EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);
+  PredictionInput prediction_ ABSL_GUARDED_BY(stats_mutex_);  // without what the mailbox knows
   int unfinished_ ABSL_GUARDED_BY(stats_mutex_) = 0;  // requests, from submit to their last event
 
   const int64_t context_max_;
@@ -180,14 +219,38 @@ absl::StatusOr<std::shared_ptr<Generation>> EngineImpl::submit(Request request,
         "the prompt has {} tokens, but the context holds {} and one must be left to generate",
         length, context_max_);
   }
+  const double predicted = predicted_first_token_seconds(request);
+  const double promised = options_.first_token_seconds_max;
+  if (promised > 0 && predicted > promised) {
+    return with_retry_after(
+        exhausted("the first token would take about {:.1f} s, and this server promises {:.1f} s; "
+                  "try again later",
+                  predicted, promised),
+        predicted - promised);
+  }
   auto generation = std::make_shared<GenerationState>(std::move(request), std::move(on_events),
                                                       mailbox_, clock_.now());
   count_unfinished(1);
   const Mailbox::Post post = mailbox_->submit(generation);
   if (post == Mailbox::Post::kAccepted) return generation;
   count_unfinished(-1);
-  if (post == Mailbox::Post::kFull) return exhausted("the queue is full; try again later");
+  if (post == Mailbox::Post::kFull) {
+    return with_retry_after(exhausted("the queue is full; try again later"), predicted);
+  }
   return system_error("the engine is shutting down");
+}
+
+double EngineImpl::predicted_first_token_seconds(const Request& request) const {
+  const Mailbox::Waiting waiting = mailbox_->waiting();
+  PredictionInput input;
+  {
+    absl::MutexLock lock(&stats_mutex_);
+    input = prediction_;
+  }
+  input.prompt_tokens = std::ssize(request.prompt);
+  input.backlog.prompt_tokens += waiting.prompt_tokens;
+  input.backlog.waiting = std::max<int64_t>(input.backlog.waiting, waiting.requests);
+  return static_cast<double>(predict_first_token(input)) * 1e-9;
 }
 
 void EngineImpl::drain(double seconds) {
@@ -204,20 +267,54 @@ void EngineImpl::drain(double seconds) {
 EngineStats EngineImpl::stats() const {
   absl::MutexLock lock(&stats_mutex_);
   EngineStats stats = stats_;
-  stats.waiting = std::max(stats.waiting, mailbox_->waiting());
+  stats.waiting = std::max(stats.waiting, mailbox_->waiting().requests);
+  stats.stuck_seconds = watchdog_.stuck_seconds();
   return stats;
 }
 
 void EngineImpl::loop() {
   Mail mail;
   while (true) {
-    mailbox_->collect(/*idle=*/!scheduler_.has_work(), &mail);
+    mailbox_->collect(idle_wait(), &mail);
     for (const auto& generation : mail.submitted) accept(generation);
     for (const Cancellation& cancellation : mail.cancelled) cancel(cancellation);
+    for (const auto& generation : mail.resumed) resume(generation);
     if (mail.stop) cancel_everything();
+    cancel_stalled();
     if (scheduler_.has_work()) step();
     publish_stats();
     if (mail.stop) return;
+  }
+}
+
+absl::Duration EngineImpl::idle_wait() const {
+  if (scheduler_.has_work()) return absl::ZeroDuration();
+  return stalled_.empty() ? absl::InfiniteDuration() : absl::Milliseconds(200);
+}
+
+void EngineImpl::pause(const std::shared_ptr<GenerationState>& generation) {
+  const SequenceId begin = first_sequence_.at(generation.get());
+  for (int i = 0; i < generation->request().choices; ++i) scheduler_.pause({begin.value + i});
+  stalled_.push_back({.generation = generation, .since = clock_.now()});
+}
+
+void EngineImpl::resume(const std::shared_ptr<GenerationState>& generation) {
+  std::erase_if(stalled_, [&](const Stalled& one) { return one.generation == generation; });
+  const auto first = first_sequence_.find(generation.get());
+  if (first == first_sequence_.end()) return;  // it has ended
+  for (int i = 0; i < generation->request().choices; ++i) {
+    scheduler_.resume({first->second.value + i});
+  }
+}
+
+void EngineImpl::cancel_stalled() {
+  const Instant now = clock_.now();
+  for (size_t i = stalled_.size(); i-- > 0;) {  // ending one takes it out
+    const std::shared_ptr<GenerationState> generation = stalled_[i].generation;
+    if (seconds_between(stalled_[i].since, now) < options_.unread_seconds_max) continue;
+    generation->fail(absl::DeadlineExceededError(
+        fmt::format("nobody read the answer for {} s", options_.unread_seconds_max)));
+    end_choices({.generation = generation, .choice = kAllChoices}, FinishReason::kError);
   }
 }
 
@@ -236,7 +333,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
     }
     return finish(generation);
   }
-  live_adapters_.add(request.adapter);
+  live_adapters_->add(request.adapter);
   first_sequence_[generation.get()] = *first;
   const bool keeps_history = uses_history(request.sampling);
   for (int i = 0; i < request.choices; ++i) {
@@ -265,16 +362,20 @@ std::vector<int32_t> EngineImpl::end_tokens(const Request& request) const {
 
 void EngineImpl::cancel(const Cancellation& cancellation) {
   if (cancellation.generation == nullptr) return cancel_everything();
-  const auto first = first_sequence_.find(cancellation.generation.get());
+  end_choices(cancellation, FinishReason::kCancelled);
+}
+
+void EngineImpl::end_choices(const Cancellation& which, FinishReason reason) {
+  const auto first = first_sequence_.find(which.generation.get());
   if (first == first_sequence_.end()) return;  // it has ended
   const SequenceId begin = first->second;
-  const int choices = cancellation.generation->request().choices;
+  const int choices = which.generation->request().choices;
   for (int i = 0; i < choices; ++i) {
-    if (cancellation.choice != kAllChoices && cancellation.choice != i) continue;
+    if (which.choice != kAllChoices && which.choice != i) continue;
     const SequenceId id{begin.value + i};
     if (!choices_.contains(id)) continue;
     scheduler_.cancel(id);
-    end_choice(id, FinishReason::kCancelled);
+    end_choice(id, reason);
   }
 }
 
@@ -298,9 +399,10 @@ void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
 }
 
 void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
-  if (!generation->was_scheduled()) mailbox_->no_longer_waiting();
+  if (!generation->was_scheduled()) mailbox_->no_longer_waiting(*generation);
+  std::erase_if(stalled_, [&](const Stalled& one) { return one.generation == generation; });
   if (first_sequence_.erase(generation.get()) > 0) {
-    live_adapters_.remove(generation->request().adapter);
+    live_adapters_->remove(generation->request().adapter);
   }
   ++finished_;
 }
@@ -311,10 +413,30 @@ void EngineImpl::count_unfinished(int change) {
 }
 
 void EngineImpl::step() {
+  const Instant begin = clock_.now();
   const StepPlan& plan = scheduler_.plan();
   if (plan.empty()) return;
   note_admissions(plan);
-  const MatView logits = runner_->run(plan, live_adapters_);
+  const Instant planned = clock_.now();
+  watchdog_.step_begins(plan.tokens);
+  const absl::StatusOr<MatView> logits = runner_->run(plan);
+  watchdog_.step_ends();
+  const Instant ran = clock_.now();
+  if (!logits.ok()) return fail_step(logits.status());
+  draw_all(plan, *logits);
+  const Instant drawn = clock_.now();
+  step_time_.observe(plan.tokens, plan.positions, seconds_between(planned, drawn));
+  scheduler_.set_costs(step_time_.costs());
+  totals_.step_tokens += plan.tokens;
+  deliver(scheduler_.commit(drawn_tokens_));
+
+  totals_.run_seconds += seconds_between(planned, ran);
+  totals_.sample_seconds += seconds_between(ran, drawn);
+  totals_.schedule_seconds +=
+      seconds_between(begin, planned) + seconds_between(drawn, clock_.now());
+}
+
+void EngineImpl::draw_all(const StepPlan& plan, MatView logits) {
   drawn_tokens_.clear();
   drawn_.resize(plan.samples.size());
   const auto vocab = static_cast<size_t>(logits.cols);
@@ -322,7 +444,15 @@ void EngineImpl::step() {
     const std::span<const float> row(logits.row(plan.samples[i].logits_row), vocab);
     drawn_tokens_.push_back(draw(plan.samples[i], row, &drawn_[i]));
   }
-  deliver(scheduler_.commit(drawn_tokens_));
+}
+
+void EngineImpl::fail_step(const absl::Status& status) {
+  spdlog::error("a step failed: {}", message_of(status));
+  const std::span<const SequenceEvent> events = scheduler_.fail_step();
+  for (const SequenceEvent& event : events) {
+    choices_.at(event.sequence).generation->fail(status);
+  }
+  deliver(events);
 }
 
 void EngineImpl::note_admissions(const StepPlan& plan) {
@@ -330,8 +460,8 @@ void EngineImpl::note_admissions(const StepPlan& plan) {
     const auto it = choices_.find(admission.sequence);
     if (it == choices_.end() || it->second.generation->was_scheduled()) continue;
     it->second.generation->scheduled(clock_.now(), admission.cached_tokens);
-    prompt_tokens_ += static_cast<int64_t>(it->second.generation->request().prompt.size());
-    mailbox_->no_longer_waiting();
+    totals_.prompt_tokens += std::ssize(it->second.generation->request().prompt);
+    mailbox_->no_longer_waiting(*it->second.generation);
   }
 }
 
@@ -377,28 +507,54 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
                         .top = std::move(drawn_[i].top)};
     if (event.end == EndReason::kStop) token.finish = FinishReason::kStop;
     if (event.end == EndReason::kLength) token.finish = FinishReason::kLength;
-    ++generation_tokens_;
-    if (event.end != EndReason::kNone) choices_.erase(it);
+    ++totals_.generation_tokens;
+    if (event.end != EndReason::kNone) {
+      note_duration(seconds_between(generation->scheduled_at(), now));
+      choices_.erase(it);
+    }
     generation->deliver(std::move(token), now);
-    if (generation->all_ended()) finish(generation);
+    if (generation->all_ended()) {
+      finish(generation);
+    } else if (options_.unread_events_max > 0) {
+      const int64_t unread_max =
+          int64_t{options_.unread_events_max} * generation->request().choices;
+      if (generation->reader_stalls(unread_max)) pause(generation);
+    }
   }
+}
+
+void EngineImpl::note_duration(double seconds) {
+  constexpr double kNewest = 1.0 / 16;
+  const double before = sequence_seconds_ > 0 ? sequence_seconds_ : seconds;
+  sequence_seconds_ = before + (seconds - before) * kNewest;
 }
 
 void EngineImpl::publish_stats() {
   const SchedulerStats now = scheduler_.stats();
+  EngineStats stats = totals_;
+  stats.running = now.running;
+  stats.waiting = now.waiting;
+  stats.paused = now.paused;
+  stats.kv_blocks = now.blocks;
+  stats.kv_blocks_used = now.blocks_used;
+  stats.kv_blocks_cached = now.blocks_cached;
+  stats.kv_waste = now.waste;
+  stats.prefix_query_tokens = now.prefix_query_tokens;
+  stats.prefix_hit_tokens = now.prefix_hit_tokens;
+  stats.preemptions = now.preemptions;
+  stats.steps = now.steps;
   absl::MutexLock lock(&stats_mutex_);
-  stats_ = {.running = now.running,
-            .waiting = now.waiting,
-            .kv_blocks = now.blocks,
-            .kv_blocks_used = now.blocks_used,
-            .kv_blocks_cached = now.blocks_cached,
-            .kv_waste = now.waste,
-            .prompt_tokens = prompt_tokens_,
-            .generation_tokens = generation_tokens_,
-            .prefix_query_tokens = now.prefix_query_tokens,
-            .prefix_hit_tokens = now.prefix_hit_tokens,
-            .preemptions = now.preemptions,
-            .steps = now.steps};
+  stats_ = stats;
+  prediction_ = {
+      .backlog = {.prompt_tokens = now.prompt_tokens_left,
+                  .waiting = now.waiting,
+                  .running = now.running,
+                  .running_max = std::min(options_.sequences_max, options_.tokens_per_step_max),
+                  .lacks_room = now.lacks_room,
+                  .sequence_nanoseconds = std::llround(sequence_seconds_ * 1e9)},
+      .costs = step_time_.costs(),
+      .tokens_per_step_max = options_.tokens_per_step_max,
+      .stretch_percent = options_.stretch_percent};
   unfinished_ -= std::exchange(finished_, 0);
 }
 
@@ -408,15 +564,20 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Mod
                                                        const EngineOptions& options) {
   BRISK_RETURN_IF_ERROR(check_options(options));
   BRISK_ASSIGN_OR_RETURN(const Sizes sizes, settle_sizes(*model, options));
+  auto live_adapters = std::make_unique<LiveAdapters>();
   BRISK_ASSIGN_OR_RETURN(
-      std::unique_ptr<Runner> runner,
+      std::unique_ptr<StepRunner> runner,
       Runner::create(*model, {.threads = options.threads,
                               .rows_max = options.tokens_per_step_max,
                               .logits_rows_max = std::min<int64_t>(options.sequences_max,
-                                                                   options.tokens_per_step_max),
+                                                                   options.tokens_per_step_max) +
+                                                 kPromptLogitsPerStep,
                               .kv_element = sizes.element,
-                              .kv_blocks = sizes.blocks}));
-  return std::make_unique<EngineImpl>(std::move(model), options, sizes, std::move(runner));
+                              .kv_blocks = sizes.blocks,
+                              .adapters = live_adapters.get()}));
+  if (options.wrap_runner != nullptr) runner = options.wrap_runner(std::move(runner));
+  return std::make_unique<EngineImpl>(std::move(model), options, sizes, std::move(live_adapters),
+                                      std::move(runner));
 }
 
 }  // namespace brisk

@@ -4,7 +4,9 @@
 // - `submit` either refuses at once with a status, or the request will end: with kStop, kLength,
 //   kCancelled or kError. An admitted request can always finish; overload makes it wait, not fail.
 // - The events of a request are a pure function of the request, whatever else runs (DESIGN 3).
-// - A reader that does not take its events delays nobody; they are bounded by its own max_tokens.
+// - A reader that does not take its events delays nobody: its request is paused without blocks, and
+//   cancelled in the end.
+// - A step that fails ends the requests in it with kError, and no other.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -17,10 +19,13 @@
 
 #include "engine/adapters.h"
 #include "engine/request.h"
+#include "engine/sched/scheduler.h"
 #include "model/kv_memory.h"
 #include "model/model.h"
 
 namespace brisk {
+
+class StepRunner;
 
 struct EngineOptions {
   int threads = 0;                // 0: as many as the process may use
@@ -32,6 +37,18 @@ struct EngineOptions {
   int64_t context_max = 0;        // tokens of a sequence; 0: the model's context
   KvDType kv_dtype = KvDType::kAuto;
   bool prefix_cache = true;
+  BatchPolicy policy = BatchPolicy::kSplitFuse;
+  // While sequences decode, prompts may stretch a step to so many percent; 0: to the whole budget.
+  int stretch_percent = 300;
+  // Requests whose first token is predicted to take longer are refused; 0: none is.
+  double first_token_seconds_max = 0;
+  // A request whose reader leaves so many events a choice lying is paused, and cancelled when that
+  // lasts. 0: it may leave all of them.
+  int unread_events_max = 0;
+  double unread_seconds_max = 60;
+  double step_seconds_max = 60;  // the watchdog reports longer steps
+  // For tests: what stands between the engine and its runner.
+  std::function<std::unique_ptr<StepRunner>(std::unique_ptr<StepRunner>)> wrap_runner = nullptr;
   int adapters_max = 64;  // loaded at once
 };
 
@@ -59,6 +76,8 @@ class Generation {
 struct EngineStats {
   int running = 0;  // sequences
   int waiting = 0;
+  int paused = 0;            // their readers do not read
+  double stuck_seconds = 0;  // of a step beyond step_seconds_max; 0: all is well
   int64_t kv_blocks = 0;
   int64_t kv_blocks_used = 0;    // referenced by live sequences
   int64_t kv_blocks_cached = 0;  // unreferenced, kept for prefix hits
@@ -69,6 +88,10 @@ struct EngineStats {
   int64_t prefix_hit_tokens = 0;
   int64_t preemptions = 0;
   int64_t steps = 0;
+  int64_t step_tokens = 0;      // computed
+  double run_seconds = 0;       // in the model
+  double sample_seconds = 0;    // drawing tokens
+  double schedule_seconds = 0;  // planning, committing, delivering
 };
 
 class Engine {
@@ -82,7 +105,8 @@ class Engine {
   // `on_events`, when given, is called on the engine thread whenever a reader that had taken
   // everything has something to take again; it must be quick and must not call the engine.
   // Errors: InvalidArgument (parameters, prompt longer than the context), ResourceExhausted (queue
-  // full), Unavailable (draining).
+  // full, or the first token is predicted to come too late; with retry_after_seconds), Unavailable
+  // (draining).
   virtual absl::StatusOr<std::shared_ptr<Generation>> submit(
       Request request, std::function<void()> on_events = nullptr) = 0;
 

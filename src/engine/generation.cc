@@ -32,6 +32,7 @@ std::vector<TokenEvent> GenerationState::take_events() {
   std::vector<TokenEvent> taken(std::make_move_iterator(events_.begin()),
                                 std::make_move_iterator(events_.end()));
   events_.clear();
+  if (std::exchange(stalled_, false)) mailbox_->resume(shared_from_this());
   return taken;
 }
 
@@ -89,6 +90,13 @@ void GenerationState::deliver(TokenEvent event, Instant now) {
     events_.push_back(std::move(event));
   }
   if (was_empty && on_events_) on_events_();
+}
+
+bool GenerationState::reader_stalls(int64_t events_max) {
+  absl::MutexLock lock(&mutex_);
+  if (stalled_ || finished_ || std::ssize(events_) < events_max) return false;
+  stalled_ = true;
+  return true;
 }
 
 void GenerationState::fail(absl::Status status) {

@@ -14,7 +14,8 @@
 
 namespace brisk {
 
-// The queue of events needs no limit of its own: a request makes at most choices * max_tokens.
+// A request makes at most choices * max_tokens events; the engine pauses it when its reader leaves
+// too many of them lying.
 class GenerationState final : public Generation,
                               public std::enable_shared_from_this<GenerationState> {
  public:
@@ -35,6 +36,10 @@ class GenerationState final : public Generation,
   void scheduled(Instant now, int cached_tokens);  // first time only
   void deliver(TokenEvent event, Instant now);
   void fail(absl::Status status);  // the reason for a coming kError
+  // Its reader has left `events_max` events lying: true once, until it has taken them and the
+  // mailbox says so.
+  bool reader_stalls(int64_t events_max);
+  Instant scheduled_at() const { return scheduled_at_; }
   bool choice_ended(int choice) const { return ended_[static_cast<size_t>(choice)]; }
   bool all_ended() const { return live_choices_ == 0; }
   bool was_scheduled() const { return was_scheduled_; }
@@ -61,6 +66,7 @@ class GenerationState final : public Generation,
   mutable absl::Mutex mutex_;
   std::vector<TokenEvent> events_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stalled_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   GenerationStats stats_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,14 +1,18 @@
 #include "engine/mailbox.h"
 
+#include <iterator>
 #include <utility>
+
+#include "engine/generation.h"
 
 namespace brisk {
 
 Mailbox::Post Mailbox::submit(std::shared_ptr<GenerationState> generation) {
   absl::MutexLock lock(&mutex_);
   if (draining_) return Post::kDraining;
-  if (waiting_ >= waiting_max_) return Post::kFull;
-  ++waiting_;
+  if (waiting_.requests >= waiting_max_) return Post::kFull;
+  ++waiting_.requests;
+  waiting_.prompt_tokens += std::ssize(generation->request().prompt);
   mail_.submitted.push_back(std::move(generation));
   return Post::kAccepted;
 }
@@ -18,18 +22,28 @@ void Mailbox::cancel(Cancellation cancellation) {
   mail_.cancelled.push_back(std::move(cancellation));
 }
 
-void Mailbox::no_longer_waiting() {
+void Mailbox::resume(std::shared_ptr<GenerationState> generation) {
   absl::MutexLock lock(&mutex_);
-  --waiting_;
+  mail_.resumed.push_back(std::move(generation));
 }
 
-void Mailbox::collect(bool idle, Mail* mail) {
+void Mailbox::no_longer_waiting(const GenerationState& generation) {
+  absl::MutexLock lock(&mutex_);
+  --waiting_.requests;
+  waiting_.prompt_tokens -= std::ssize(generation.request().prompt);
+}
+
+void Mailbox::collect(absl::Duration wait, Mail* mail) {
   mail->submitted.clear();
   mail->cancelled.clear();
+  mail->resumed.clear();
   absl::MutexLock lock(&mutex_);
-  if (idle) mutex_.Await(absl::Condition(this, &Mailbox::has_mail));
+  if (wait > absl::ZeroDuration()) {
+    mutex_.AwaitWithTimeout(absl::Condition(this, &Mailbox::has_mail), wait);
+  }
   std::swap(mail->submitted, mail_.submitted);
   std::swap(mail->cancelled, mail_.cancelled);
+  std::swap(mail->resumed, mail_.resumed);
   mail->stop = mail_.stop;
 }
 
@@ -44,7 +58,7 @@ void Mailbox::stop() {
   mail_.stop = true;
 }
 
-int Mailbox::waiting() const {
+Mailbox::Waiting Mailbox::waiting() const {
   absl::MutexLock lock(&mutex_);
   return waiting_;
 }

@@ -4,7 +4,9 @@
 
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -22,6 +24,7 @@ struct Cancellation {
 struct Mail {
   std::vector<std::shared_ptr<GenerationState>> submitted;  // in order of arrival
   std::vector<Cancellation> cancelled;
+  std::vector<std::shared_ptr<GenerationState>> resumed;  // their readers read again
   bool stop = false;
 };
 
@@ -32,27 +35,35 @@ class Mailbox {
 
   explicit Mailbox(int waiting_max) : waiting_max_(waiting_max) {}
 
-  // Counts as waiting until `no_longer_waiting`.
+  // Counts as waiting, with the tokens of its prompt, until `no_longer_waiting`.
   Post submit(std::shared_ptr<GenerationState> generation);
   void cancel(Cancellation cancellation);
-  void no_longer_waiting();
+  void resume(std::shared_ptr<GenerationState> generation);
+  void no_longer_waiting(const GenerationState& generation);
 
-  // What came since the last call, in `mail`; waits for something when `idle`.
-  void collect(bool idle, Mail* mail);
+  // What came since the last call, in `mail`; waits up to `wait` for something.
+  void collect(absl::Duration wait, Mail* mail);
 
   void drain();  // refuse further requests
   void stop();   // and ask the engine thread to end
-  int waiting() const;
+
+  // Requests that were submitted and have not been scheduled yet.
+  struct Waiting {
+    int requests = 0;
+    int64_t prompt_tokens = 0;
+  };
+  Waiting waiting() const;
 
  private:
   bool has_mail() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !mail_.submitted.empty() || !mail_.cancelled.empty() || mail_.stop;
+    return !mail_.submitted.empty() || !mail_.cancelled.empty() || !mail_.resumed.empty() ||
+           mail_.stop;
   }
 
   const int waiting_max_;
   mutable absl::Mutex mutex_;
   Mail mail_ ABSL_GUARDED_BY(mutex_);
-  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+  Waiting waiting_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -1,6 +1,7 @@
 #include "engine/runner.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/status.h"
@@ -15,26 +16,36 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const Model& model,
   BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, decoder, threads));
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, options.kv_element, options.kv_blocks));
-  return std::unique_ptr<Runner>(new Runner(model, std::move(kv), threads, decoder));
+  return std::unique_ptr<Runner>(
+      new Runner(model, std::move(kv), threads, decoder, options.adapters));
 }
 
 Runner::Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
-               const DecoderOptions& options)
-    : team_(threads), kv_(std::move(kv)), decoder_(model, *model.kernels, team_, *kv_, options) {}
+               const DecoderOptions& options, const LiveAdapters* live_adapters)
+    : team_(threads),
+      kv_(std::move(kv)),
+      decoder_(model, *model.kernels, team_, *kv_, options),
+      live_adapters_(live_adapters) {}
 
-MatView Runner::run(const StepPlan& plan, const LiveAdapters& adapters) {
+absl::StatusOr<MatView> Runner::run(const StepPlan& plan) {
   for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);
-  flatten(plan);
-  name_adapters(plan, adapters);
-  return decoder_.forward(
-      {.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_, .adapters = adapters_});
+  try {
+    flatten(plan);
+    find_adapters(plan);
+    return decoder_.forward(
+        {.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_, .adapters = adapters_});
+  } catch (const std::bad_alloc&) {
+    return exhausted("no memory for a step of {} tokens", plan.tokens);
+  }
 }
 
-void Runner::name_adapters(const StepPlan& plan, const LiveAdapters& adapters) {
+void Runner::find_adapters(const StepPlan& plan) {
   adapters_.clear();
   const auto has_one = [](const Slice& slice) { return slice.adapter != 0; };
   if (std::none_of(plan.slices.begin(), plan.slices.end(), has_one)) return;
-  for (const Slice& slice : plan.slices) adapters_.push_back(adapters.weights_of(slice.adapter));
+  for (const Slice& slice : plan.slices) {
+    adapters_.push_back(live_adapters_->weights_of(slice.adapter));
+  }
 }
 
 void Runner::flatten(const StepPlan& plan) {

@@ -21,28 +21,41 @@ struct RunnerOptions {
   int64_t logits_rows_max = 256;
   KvElement kv_element = KvElement::kF32;
   int64_t kv_blocks = 0;
+  const LiveAdapters* adapters = nullptr;  // outlives the runner; null: no plan names one
+};
+
+// What the engine makes of a plan: a model on this machine, or in tests something that fails or
+// waits in front of it. One thread.
+class StepRunner {
+ public:
+  virtual ~StepRunner() = default;
+
+  // The logits, (plan.logits_rows, vocab), may be overwritten and are valid until the next call. An
+  // error fails the step and nothing else.
+  virtual absl::StatusOr<MatView> run(const StepPlan& plan) = 0;
 };
 
 // One thread.
-class Runner {
+class Runner final : public StepRunner {
  public:
   // Errors: InvalidArgument (BRISK_ISA), ResourceExhausted (memory).
   static absl::StatusOr<std::unique_ptr<Runner>> create(const Model& model,
                                                         const RunnerOptions& options);
 
-  // Executes a plan. The logits, (plan.logits_rows, vocab), may be overwritten and are valid until
-  // the next call. REQUIRES: the plan keeps within the options; `adapters` has those it names.
-  MatView run(const StepPlan& plan, const LiveAdapters& adapters);
+  // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options, and names only
+  // adapters that are live.
+  absl::StatusOr<MatView> run(const StepPlan& plan) override;
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
-         const DecoderOptions& options);
+         const DecoderOptions& options, const LiveAdapters* live_adapters);
   void flatten(const StepPlan& plan);
-  void name_adapters(const StepPlan& plan, const LiveAdapters& adapters);
+  void find_adapters(const StepPlan& plan);
 
   ThreadTeam team_;
   std::unique_ptr<KvMemory> kv_;
   Decoder decoder_;
+  const LiveAdapters* const live_adapters_;
 
   // The plan as the decoder takes it; reused by every step.
   std::vector<int32_t> tokens_;

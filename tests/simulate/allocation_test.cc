@@ -19,7 +19,7 @@
 #include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
 #include "model/decoder.h"
-#include "tests/support/read_small_checkpoint.h"
+#include "tests/support/small_model.h"
 
 namespace {
 
@@ -94,22 +94,6 @@ TEST(Sampler, AllocatesNothingOnceItHasSeenTheVocabulary) {
   for (int64_t i = 1; i < 50; ++i) largest = std::max(largest, draw(i));
   EXPECT_EQ(allocations - before, 0);
   EXPECT_GT(largest, 0);
-}
-
-// Models of a few KB, one of every family; their weights lie in `bytes`.
-struct SmallModel {
-  std::string name;
-  std::string bytes;
-  std::shared_ptr<const Model> model;
-};
-
-SmallModel small_model(const std::string& path, int64_t context_max) {
-  SmallModel small = {.name = path, .bytes = read_file(path, 1 << 20).value(), .model = nullptr};
-  auto checkpoint = read_gguf_bytes(std::as_bytes(std::span(small.bytes)));
-  small.model =
-      make_model(checkpoint.value(), path, {.tokenizer_path = "", .context_max = context_max})
-          .value();
-  return small;
 }
 
 // Three sequences decode side by side on two threads.

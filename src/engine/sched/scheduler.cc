@@ -255,8 +255,10 @@ SchedulerStats Scheduler::stats() const {
   stats.blocks = cache_.pool().blocks();
   stats.blocks_used = cache_.pool().used_blocks();
   stats.blocks_cached = cache_.pool().cached_blocks();
+  stats.lacks_room = head_is_blocked_;
   double unused_slots = 0;
   for (const Sequence* sequence : running_) {
+    stats.prompt_tokens_left += sequence->remaining() - 1;
     if (sequence->table.blocks.empty()) continue;
     const auto slots = static_cast<double>(sequence->table.blocks.size()) * options_.block_tokens;
     unused_slots +=

@@ -94,6 +94,8 @@ struct SchedulerStats {
   int32_t running = 0;  // sequences
   int32_t waiting = 0;  // sequences; choices whose prompt is not computed yet count with it
   int32_t paused = 0;   // sequences
+  int64_t prompt_tokens_left = 0;  // of running sequences, beyond the one that decodes
+  bool lacks_room = false;         // the first that waits found no room
   int32_t blocks = 0;
   int32_t blocks_used = 0;
   int32_t blocks_cached = 0;

@@ -1,0 +1,171 @@
+// The engine's promises to its callers, with a runner that fails, waits and counts on demand.
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "base/status.h"
+#include "engine/runner.h"
+#include "tests/support/small_model.h"
+
+namespace brisk {
+namespace {
+
+// What tests tell the runner, and what it tells them.
+struct Script {
+  std::atomic<int> failing_step = -1;
+  std::atomic<int> steps = 0;
+  std::atomic<int> step_ms = 0;
+};
+
+class ScriptedRunner final : public StepRunner {
+ public:
+  ScriptedRunner(std::unique_ptr<StepRunner> real, Script* script)
+      : real_(std::move(real)), script_(script) {}
+
+  absl::StatusOr<MatView> run(const StepPlan& plan) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(script_->step_ms));
+    if (script_->steps++ == script_->failing_step) return exhausted("no memory, as the test wants");
+    return real_->run(plan);
+  }
+
+ private:
+  const std::unique_ptr<StepRunner> real_;
+  Script* const script_;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  void start(EngineOptions options) {
+    options.threads = 1;
+    options.kv_tokens = 64 * 16;
+    options.wrap_runner = [this](std::unique_ptr<StepRunner> real) {
+      return std::make_unique<ScriptedRunner>(std::move(real), &script_);
+    };
+    auto engine = Engine::create(small_.model, options);
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    engine_ = std::move(*engine);
+  }
+
+  std::shared_ptr<Generation> submit(int prompt_tokens, int max_tokens, int choices = 1) {
+    Request request;
+    request.prompt.assign(static_cast<size_t>(prompt_tokens), 1);
+    request.max_tokens = max_tokens;
+    request.choices = choices;
+    request.ignore_eos = true;
+    return engine_->submit(std::move(request)).value();
+  }
+
+  bool eventually(const std::function<bool()>& holds) const {
+    for (int i = 0; i < 2000 && !holds(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return holds();
+  }
+
+  const SmallModel small_ = small_model(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/llama", 512);
+  Script script_;
+  std::unique_ptr<Engine> engine_;  // last: it ends first
+};
+
+// Everything there is until the end.
+struct Ended {
+  int tokens = 0;
+  std::optional<FinishReason> finish;
+};
+Ended read_to_the_end(Generation& generation) {
+  Ended ended;
+  while (!generation.done()) {
+    for (const TokenEvent& event : generation.wait_and_take()) {
+      ended.tokens += event.token >= 0 ? 1 : 0;
+      if (event.finish) ended.finish = event.finish;
+    }
+  }
+  return ended;
+}
+
+TEST_F(EngineTest, AFailedStepFailsItsRequestsAndNoOther) {
+  script_.failing_step = 0;
+  start({});
+  const auto failed = submit(4, 4);
+  EXPECT_EQ(read_to_the_end(*failed).finish, FinishReason::kError);
+  EXPECT_TRUE(absl::IsResourceExhausted(failed->status()));
+  const auto next = submit(4, 4);
+  EXPECT_EQ(read_to_the_end(*next).tokens, 4);
+  EXPECT_TRUE(next->status().ok());
+  EXPECT_TRUE(eventually([&] { return engine_->stats().kv_blocks_used == 0; }));
+}
+
+TEST_F(EngineTest, AReaderThatDoesNotReadIsPausedAndStallsNobody) {
+  start({.unread_events_max = 8});
+  const auto stalled = submit(4, 100, 2);
+  EXPECT_TRUE(eventually([&] { return engine_->stats().paused == 2; }));
+  EXPECT_EQ(read_to_the_end(*submit(4, 50)).tokens, 50);
+  EXPECT_TRUE(eventually([&] { return engine_->stats().kv_blocks_used == 0; }));
+  const Ended ended = read_to_the_end(*stalled);  // it goes on where it was
+  EXPECT_EQ(ended.tokens, 200);
+  EXPECT_EQ(ended.finish, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, PausesDoNotChangeAnAnswer) {
+  std::vector<int32_t> answers[2];
+  for (const int unread_max : {0, 3}) {
+    start({.unread_events_max = unread_max});
+    const auto generation = submit(20, 60);
+    while (!generation->done()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      for (const TokenEvent& event : generation->wait_and_take()) {
+        answers[unread_max > 0].push_back(event.token);
+      }
+    }
+  }
+  EXPECT_EQ(answers[0].size(), 60u);
+  EXPECT_EQ(answers[0], answers[1]);
+}
+
+TEST_F(EngineTest, AReaderThatNeverReadsIsCancelledInTheEnd) {
+  start({.unread_events_max = 4, .unread_seconds_max = 0.05});
+  const auto stalled = submit(4, 100);
+  EXPECT_TRUE(eventually([&] { return absl::IsDeadlineExceeded(stalled->status()); }));
+  const Ended ended = read_to_the_end(*stalled);
+  EXPECT_EQ(ended.tokens, 4);
+  EXPECT_EQ(ended.finish, FinishReason::kError);
+  EXPECT_EQ(engine_->stats().paused, 0);
+}
+
+TEST_F(EngineTest, AStepThatDoesNotEndIsReported) {
+  script_.step_ms = 200;
+  start({.step_seconds_max = 0.02});
+  const auto slow = submit(4, 1);
+  EXPECT_TRUE(eventually([&] { return engine_->stats().stuck_seconds > 0.02; }));
+  read_to_the_end(*slow);
+  EXPECT_TRUE(eventually([&] { return engine_->stats().stuck_seconds == 0; }));
+}
+
+TEST_F(EngineTest, RefusesWhatItCannotBeginInTime) {
+  script_.step_ms = 5;
+  start({.tokens_per_step_max = 8, .first_token_seconds_max = 0.5});
+  for (int i = 0; i < 3; ++i) read_to_the_end(*submit(20, 4));  // it learns what steps take
+  std::vector<std::shared_ptr<Generation>> accepted;
+  absl::Status refusal;
+  for (int i = 0; i < 200 && refusal.ok(); ++i) {
+    Request request;
+    request.prompt.assign(100, 1);  // a dozen steps
+    const auto generation = engine_->submit(std::move(request));
+    if (generation.ok()) accepted.push_back(*generation);
+    refusal = generation.status();
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(refusal)) << refusal;
+  EXPECT_GT(accepted.size(), 2u);
+  EXPECT_LT(accepted.size(), 40u);
+  ASSERT_TRUE(retry_after_seconds(refusal).has_value());
+  EXPECT_GT(*retry_after_seconds(refusal), 0);
+  EXPECT_LT(*retry_after_seconds(refusal), 2);
+  for (const auto& generation : accepted) generation->cancel();
+}
+
+}  // namespace
+}  // namespace brisk
