@@ -1,33 +1,54 @@
 #include "apps/engine_flags.h"
 
-#include <algorithm>
 #include <map>
 #include <string>
 
 namespace brisk {
+namespace {
+
+// An option whose value is one of a few names; the help lists them and shows the present one.
+template <class Value>
+void add_choice(CLI::App& app, const std::string& name, Value* value,
+                const std::map<std::string, Value>& names, const std::string& description) {
+  std::vector<std::string> all;
+  std::string present;
+  for (const auto& [each, meaning] : names) {
+    all.push_back(each);
+    if (meaning == *value) present = each;
+  }
+  app.add_option_function<std::string>(
+         name, [value, names](const std::string& given) { *value = names.at(given); }, description)
+      ->transform(CLI::IsMember(all, CLI::ignore_case))
+      ->default_str(present);
+}
+
+}  // namespace
 
 void add_kv_dtype_option(CLI::App& app, KvDType* dtype) {
-  const std::map<std::string, KvDType> names = {{"auto", KvDType::kAuto}, {"f32", KvDType::kF32},
-                                                {"f16", KvDType::kF16},   {"bf16", KvDType::kBF16},
-                                                {"int8", KvDType::kInt8}, {"fp8", KvDType::kFp8}};
-  const auto is_default = [&](const auto& name) { return name.second == *dtype; };
-  app.add_option("--kv-dtype", *dtype,
-                 "Element type of the KV cache: auto, f32, f16, bf16, int8 or fp8 (e4m3); the last "
-                 "two with a scale for every token and head")
-      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case))
-      ->type_name("TYPE")
-      ->default_str(std::find_if(names.begin(), names.end(), is_default)->first);
+  add_choice(app, "--kv-dtype", dtype,
+             {{"auto", KvDType::kAuto},
+              {"f32", KvDType::kF32},
+              {"f16", KvDType::kF16},
+              {"bf16", KvDType::kBF16},
+              {"int8", KvDType::kInt8},
+              {"fp8", KvDType::kFp8}},
+             "element type of the KV cache; int8 and fp8 (e4m3) with a scale for every token and "
+             "head");
 }
 
 void add_activations_option(CLI::App& app, Activations* activations) {
-  const std::map<std::string, Activations> names = {{"int8", Activations::kInt8},
-                                                    {"f32", Activations::kF32}};
-  app.add_option("--activations", *activations,
-                 "Inputs of products with quantised weights: int8 (rounded in groups of 32, fast) "
-                 "or f32 (the yardstick)")
-      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case))
-      ->type_name("TYPE")
-      ->default_str("int8");
+  add_choice(app, "--activations", activations,
+             {{"int8", Activations::kInt8}, {"f32", Activations::kF32}},
+             "inputs of products with quantised weights: int8 (rounded in groups of 32, fast) or "
+             "f32 (the yardstick)");
+}
+
+void add_policy_option(CLI::App& app, BatchPolicy* policy) {
+  add_choice(app, "--policy", policy,
+             {{"split-fuse", BatchPolicy::kSplitFuse},
+              {"iteration", BatchPolicy::kIteration},
+              {"static", BatchPolicy::kStatic}},
+             "who shares a step: decoding with chunks of prompts, either, or a batch at a time");
 }
 
 }  // namespace brisk

@@ -10,5 +10,6 @@ namespace brisk {
 
 void add_kv_dtype_option(CLI::App& app, KvDType* dtype);
 void add_activations_option(CLI::App& app, Activations* activations);
+void add_policy_option(CLI::App& app, BatchPolicy* policy);
 
 }  // namespace brisk

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -26,12 +27,14 @@ struct ServeOptions {
   std::string chat_template;
   std::vector<std::string> names;
   std::string api_key;
+  std::string api_keys_file;
   bool allow_no_key = false;
   double drain_seconds = 30;
   std::string metrics_alias;
   std::vector<std::string> loras;  // NAME=PATH
   std::string lora_directory;
-  EngineOptions engine;
+  // A client may leave a few seconds of text lying before its request is paused.
+  EngineOptions engine = {.unread_events_max = 512};
   Activations activations = Activations::kInt8;
   uint64_t kv_bytes_max = 0;
   uint64_t body_bytes_max = http::Limits{}.body_bytes_max;
@@ -39,14 +42,48 @@ struct ServeOptions {
 };
 
 absl::Status check(const ServeOptions& options) {
-  if (options.api_key.empty() && !options.allow_no_key && !http::is_loopback(options.http.host)) {
+  if (options.api_key.empty() && options.api_keys_file.empty() && !options.allow_no_key &&
+      !http::is_loopback(options.http.host)) {
     return invalid_input(
         "{} can be reached from other machines: set a key with --api-key or BRISK_API_KEY, or "
-        "allow "
-        "everyone in with --allow-no-key",
+        "several with --api-keys, or allow everyone in with --allow-no-key",
         options.http.host);
   }
   return absl::OkStatus();
+}
+
+// One key a line, with its weight where that is not 1: "sk-alice 3". Empty lines and those that
+// begin with '#' are passed over.
+absl::StatusOr<std::vector<http::ApiKey>> read_api_keys(const std::string& path) {
+  constexpr size_t kKeysBytesMax = 1 << 20;
+  BRISK_ASSIGN_OR_RETURN(const std::string text, read_file(path, kKeysBytesMax));
+  std::vector<http::ApiKey> keys;
+  std::istringstream lines(text);
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    std::istringstream words(line);
+    http::ApiKey key;
+    if (!(words >> key.key) || key.key.starts_with('#')) continue;
+    std::string rest;
+    const bool has_weight = !words.eof() && !(words >> std::ws).eof();
+    if (has_weight && !(words >> key.weight && key.weight >= 1 && key.weight <= kTenantWeightMax &&
+                        !(words >> rest))) {
+      return invalid_input("{}:{}: after a key only its weight may follow, 1 to {}", path, number,
+                           kTenantWeightMax);
+    }
+    keys.push_back(std::move(key));
+  }
+  if (keys.empty()) return invalid_input("{} has no keys: write one a line", path);
+  return keys;
+}
+
+absl::StatusOr<std::vector<http::ApiKey>> api_keys(const ServeOptions& options) {
+  std::vector<http::ApiKey> keys;
+  if (!options.api_keys_file.empty()) {
+    BRISK_ASSIGN_OR_RETURN(keys, read_api_keys(options.api_keys_file));
+  }
+  if (!options.api_key.empty()) keys.push_back({.key = options.api_key});
+  return keys;
 }
 
 // From here on SIGINT and SIGTERM are only taken by `wait_for_stop`. Threads made later inherit it.
@@ -99,6 +136,7 @@ absl::Status load_adapters(const ServeOptions& options, const api::ServedModel& 
 
 absl::Status serve(const ServeOptions& options) {
   BRISK_RETURN_IF_ERROR(check(options));
+  BRISK_ASSIGN_OR_RETURN(std::vector<http::ApiKey> keys, api_keys(options));
   BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
                          load_model(options.model, {.tokenizer_path = options.tokenizer,
                                                     .context_max = options.engine.context_max,
@@ -117,7 +155,7 @@ absl::Status serve(const ServeOptions& options) {
                                        .context_max = engine->context_max(),
                                        .vllm_alias = options.metrics_alias == "vllm"};
   api::Service service(std::move(served), metrics);
-  const http::Router router(service.routes(), options.api_key, api::error_in_style);
+  const http::Router router(service.routes(), std::move(keys), api::error_in_style);
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<http::Server> server,
                          http::Server::start(options.http, router, [&](const auto& exchange) {
                            service.metrics().observe_http(exchange);
@@ -145,6 +183,15 @@ void add_engine_options(CLI::App& app, ServeOptions& options) {
       ->capture_default_str();
   app.add_option("--queue-max", engine.queue_max, "requests waiting; beyond: 429")
       ->capture_default_str();
+  app.add_option("--ttft-max", engine.first_token_seconds_max,
+                 "refuse requests (429) whose first token is predicted to take longer, in seconds; "
+                 "0: take all");
+  app.add_option("--stretch", engine.stretch_percent,
+                 "percent of its time that prompts may stretch a step to while others generate; 0: "
+                 "without limit")
+      ->capture_default_str();
+  add_policy_option(app, &engine.policy);
+  app.add_flag("!--no-prefix-cache", engine.prefix_cache, "compute every prompt from its start");
   app.add_option("--context", engine.context_max, "tokens of a sequence; 0: the model's");
   app.add_option("--kv-tokens", engine.kv_tokens, "tokens the KV cache holds; 0: as memory allows");
   app.add_option("--kv-memory", options.kv_bytes_max, "memory for the KV cache, e.g. 4GiB")
@@ -177,6 +224,9 @@ void add_http_options(CLI::App& app, ServeOptions& options) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--api-key", options.api_key, "key that requests must carry")
       ->envname("BRISK_API_KEY");
+  app.add_option("--api-keys", options.api_keys_file,
+                 "file of keys, one a line, with its weight: \"KEY 3\"; a busy server divides "
+                 "itself by them");
   app.add_flag("--allow-no-key", options.allow_no_key, "listen beyond loopback without a key");
   app.add_option("--drain-seconds", options.drain_seconds,
                  "how long running requests may finish after SIGTERM")

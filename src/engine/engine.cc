@@ -93,7 +93,8 @@ absl::Status check_options(const EngineOptions& options) {
 }
 
 PrefixScope scope_of(const Request& request) {
-  return {.adapter = request.adapter == nullptr ? 0 : request.adapter->id};
+  return {.salt = request.cache_salt,
+          .adapter = request.adapter == nullptr ? 0 : request.adapter->id};
 }
 
 class EngineImpl final : public Engine {
@@ -324,6 +325,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
                                   .max_tokens = request.max_tokens,
                                   .choices = request.choices,
                                   .priority = request.priority,
+                                  .tenant = request.tenant,
                                   .scope = scope_of(request),
                                   .stop_tokens = end_tokens(request)});
   if (!first.ok()) {

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/sched/tenant.h"
+
 namespace brisk {
 
 struct Adapter;  // engine/adapters.h
@@ -41,6 +43,9 @@ struct Request {
       stop_tokens{};  // each ends a choice; the model's own are added by the engine
   bool ignore_eos = false;
   int priority = 0;  // lower goes first
+  Tenant tenant{};   // whom it belongs to: tenants share the engine fairly
+  // Requests share cached prefixes only with others of the same salt.
+  uint64_t cache_salt = 0;
   // Of the engine's registry; null: the model as it is.
   std::shared_ptr<const Adapter> adapter{};
 };

@@ -88,6 +88,10 @@ absl::Status validate(const Request& request, int vocab_size) {
                            vocab_size - 1);
     }
   }
+  if (request.tenant.weight < 1 || request.tenant.weight > kTenantWeightMax) {
+    return invalid_input("tenant has weight {}; it must be between 1 and {}", request.tenant.weight,
+                         kTenantWeightMax);
+  }
   return validate(request.sampling, vocab_size);
 }
 

@@ -18,7 +18,8 @@ TEST(StepTimeModel, LearnsItsTermsFromNoisySteps) {
   for (int i = 0; i < 500; ++i) {
     const int64_t tokens = 1 + static_cast<int64_t>(rng.next_below(100));
     const int64_t positions = tokens * static_cast<int64_t>(rng.next_below(2000));
-    model.observe(tokens, positions, seconds_of(tokens, positions) * (0.9 + 0.2 * rng.next_uniform()));
+    model.observe(tokens, positions,
+                  seconds_of(tokens, positions) * (0.9 + 0.2 * rng.next_uniform()));
   }
   EXPECT_NEAR(static_cast<double>(model.costs().step), 20e6, 3e6);
   EXPECT_NEAR(static_cast<double>(model.costs().token), 3e6, 0.3e6);

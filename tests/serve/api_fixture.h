@@ -107,13 +107,15 @@ class ApiTest : public testing::Test {
                                          .context_max = model.engine->context_max(),
                                          .vllm_alias = vllm_alias};
     service_ = std::make_unique<api::Service>(std::move(model), metrics);
-    router_ = std::make_unique<http::Router>(service_->routes(), "", api::error_in_style);
+    router_ = std::make_unique<http::Router>(service_->routes(), keys_, api::error_in_style);
     auto server = http::Server::start(
         {.port = 0, .threads = 2, .limits = limits}, *router_,
         [this](const http::Exchange& exchange) { service_->metrics().observe_http(exchange); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
+
+  std::vector<http::ApiKey> keys_;  // of the server that `start` starts
 
   void TearDown() override {
     server_.reset();

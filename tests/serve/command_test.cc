@@ -1,11 +1,13 @@
 // `brisk serve` as a process: what it prints, what it refuses, how it stops.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -115,6 +117,25 @@ TEST_F(ServeCommandTest, AsksForTheKeyItWasGiven) {
   EXPECT_EQ(client.read_response().status, 200);
   client.get("/health");
   EXPECT_EQ(client.read_response().status, 200);
+}
+
+TEST_F(ServeCommandTest, ReadsKeysWithWeightsFromAFile) {
+  const std::string path = testing::TempDir() + "brisk_keys.txt";
+  std::ofstream(path) << "# of the team\n\nsk-alice 3\nsk-bob\n";
+  Process server({kBinary, "serve", kModel, "--port", "0", "--threads", "1", "--api-keys", path});
+  RawClient client(port_of(server.read_line()));
+  client.get("/v1/models");
+  EXPECT_EQ(client.read_response().status, 401);
+  for (const char* key : {"sk-alice", "sk-bob"}) {
+    client.get("/v1/models", fmt::format("Authorization: Bearer {}\r\n", key));
+    EXPECT_EQ(client.read_response().status, 200);
+  }
+  for (const char* wrong : {"", "k 0\n", "k x\n", "k 1 2\n", "k 99999999\n"}) {
+    std::ofstream(path) << wrong;
+    Process refused({kBinary, "serve", kModel, "--port", "0", "--api-keys", path});
+    EXPECT_THAT(refused.read_line(), HasSubstr("brisk_keys.txt")) << wrong;
+    EXPECT_EQ(refused.wait(), 1) << wrong;
+  }
 }
 
 TEST_F(ServeCommandTest, RefusesToListenToEverybodyWithoutAKey) {

@@ -45,6 +45,7 @@ class FakeEngine final : public Engine {
                                                      std::function<void()> on_events) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (draining_) return system_error("the engine is draining");
+    if (!refusal_.ok()) return refusal_;
     if (static_cast<int>(live_.size()) >= options_.queue_max) return exhausted("the queue is full");
     auto work = std::make_shared<Work>(*this, std::move(request), std::move(on_events));
     live_.push_back(work);
@@ -70,6 +71,7 @@ class FakeEngine final : public Engine {
     stats.kv_blocks = 100;
     stats.kv_blocks_used = static_cast<int64_t>(live_.size());
     stats.generation_tokens = tokens_;
+    stats.stuck_seconds = stuck_seconds_;
     return stats;
   }
 
@@ -82,6 +84,18 @@ class FakeEngine final : public Engine {
     const std::lock_guard<std::mutex> lock(mutex_);
     stuck_ = stuck;
     news_.notify_all();
+  }
+
+  // What every request is refused with from now on.
+  void refuse_with(absl::Status refusal) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    refusal_ = std::move(refusal);
+  }
+
+  // What the watchdog says from now on.
+  void set_stuck_seconds(double seconds) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stuck_seconds_ = seconds;
   }
 
   // The last request that came in whole.
@@ -247,6 +261,8 @@ class FakeEngine final : public Engine {
   std::list<std::shared_ptr<Work>> live_;
   Request last_request_;
   int submitted_ = 0;
+  absl::Status refusal_;
+  double stuck_seconds_ = 0;
   int64_t tokens_ = 0;
   bool stuck_ = false;
   bool draining_ = false;

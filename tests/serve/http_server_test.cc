@@ -104,7 +104,9 @@ class Later : public PendingResponse, Counted {
 
 class HttpServerTest : public testing::Test {
  protected:
-  void start(Limits limits = {}, std::string api_key = "") {
+  void start(Limits limits = {}, const std::string& api_key = "") {
+    std::vector<ApiKey> keys;
+    if (!api_key.empty()) keys.push_back({.key = api_key});
     std::vector<Route> routes = {
         {"GET", "/hello", Access::kOpen,
          [](const Request&, const Wakeup&) { return text_response(200, "hello"); }},
@@ -125,7 +127,7 @@ class HttpServerTest : public testing::Test {
            return std::make_unique<Later>(stage_);
          }},
     };
-    router_ = std::make_unique<Router>(std::move(routes), std::move(api_key), text_response);
+    router_ = std::make_unique<Router>(std::move(routes), keys, text_response);
     auto observer = [this](const Exchange& exchange) {
       const std::lock_guard<std::mutex> lock(stage_.mutex);
       seen_.push_back(std::string(exchange.method) + " " + std::string(exchange.route) + " " +
@@ -575,7 +577,7 @@ TEST_F(HttpServerTest, TellsTheObserverTheRouteAndNotThePath) {
 }
 
 TEST(Server, SaysWhyItCannotListen) {
-  const Router router({}, "", text_response);
+  const Router router({}, {}, text_response);
   EXPECT_EQ(Server::start({.host = "not an address", .port = 0}, router).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Server::start({.port = 70000}, router).status().code(),

@@ -374,7 +374,7 @@ TEST_F(OpenAiTest, RefusesWrongCompletions) {
       {R"({"prompt":"a","stream":true,"stream_options":{"x":1}})", "stream_options.x"},
       {R"({"prompt":"a","suffix":"b"})", "suffix"},
       {R"({"prompt":"a","best_of":2})", "best_of"},
-      {R"({"prompt":"a","cache_salt":"s"})", "cache_salt"},
+      {R"({"prompt":"a","cache_salt":""})", "cache_salt"},
       {R"({"prompt":"a","prompt_logprobs":0})", "prompt_logprobs"},
       {R"({"prompt":"a","truncate_prompt_tokens":0})", "truncate_prompt_tokens"},
       {R"({"prompt":"a","structured_outputs":{"regex":"a"}})", "structured_outputs"},
@@ -460,6 +460,59 @@ TEST_F(OpenAiTest, ACrowdedEngineIsA429WithRetryAfter) {
   EXPECT_EQ(post("/v1/completions", R"({"prompt":["a$","b$"]})").status, 429)
       << "all or nothing: the second does not fit";
   EXPECT_TRUE(engine_->idle_within(5));
+}
+
+TEST_F(OpenAiTest, SaltsAndUsersReachTheEngine) {
+  start();
+  const auto request_of = [&](const char* body) {
+    EXPECT_EQ(post("/v1/completions", body).status, 200);
+    return engine_->last_request();
+  };
+  const Request plain = request_of(R"({"prompt":"a$"})");
+  const Request salted = request_of(R"({"prompt":"a$","cache_salt":"s"})");
+  EXPECT_EQ(plain.cache_salt, 0u);
+  EXPECT_NE(salted.cache_salt, 0u);
+  EXPECT_EQ(request_of(R"({"prompt":"a$","cache_salt":"s"})").cache_salt, salted.cache_salt);
+  EXPECT_NE(request_of(R"({"prompt":"a$","cache_salt":"t"})").cache_salt, salted.cache_salt);
+  const Request of_ann = request_of(R"({"prompt":"a$","user":"ann"})");
+  EXPECT_EQ(plain.tenant.id, 0);
+  EXPECT_NE(of_ann.tenant.id, 0);
+  EXPECT_EQ(request_of(R"({"prompt":"a$","user":"ann"})").tenant.id, of_ann.tenant.id);
+  EXPECT_NE(request_of(R"({"prompt":"a$","user":"bob"})").tenant.id, of_ann.tenant.id);
+}
+
+TEST_F(OpenAiTest, EachOfSeveralKeysIsATenantWithItsWeight) {
+  keys_ = {{.key = "alice", .weight = 3}, {.key = "bob"}};
+  start();
+  const auto tenant_with = [&](const char* header, int status) {
+    RawClient raw = client();
+    raw.post("/v1/completions", R"({"prompt":"a$","user":"x"})", header);
+    EXPECT_EQ(raw.read_response().status, status);
+    return engine_->last_request().tenant;
+  };
+  EXPECT_EQ(tenant_with("Authorization: Bearer alice\r\n", 200).weight, 3);
+  EXPECT_EQ(tenant_with("Authorization: Bearer alice\r\n", 200).id, 0);
+  EXPECT_EQ(tenant_with("x-api-key: bob\r\n", 200).weight, 1);
+  EXPECT_EQ(tenant_with("x-api-key: bob\r\n", 200).id, 1);
+  tenant_with("x-api-key: eve\r\n", 401);
+  tenant_with("", 401);
+}
+
+TEST_F(OpenAiTest, RetryAfterIsWhatTheEnginePredicts) {
+  start();
+  engine_->refuse_with(with_retry_after(exhausted("too late"), 3.2));
+  const Answer refused = post("/v1/completions", R"({"prompt":"ab$"})");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.raw.header("retry-after"), "4");
+}
+
+TEST_F(OpenAiTest, AStuckStepShowsInHealth) {
+  start();
+  EXPECT_EQ(get("/health").status, 200);
+  engine_->set_stuck_seconds(70);
+  const Answer health = get("/health");
+  EXPECT_EQ(health.status, 503);
+  EXPECT_THAT(health.raw.body, testing::HasSubstr("70 s"));
 }
 
 TEST_F(OpenAiTest, AFailingEngineIsA500OrAnErrorEvent) {

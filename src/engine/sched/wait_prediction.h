@@ -12,7 +12,7 @@ struct Backlog {
   int64_t waiting = 0;        // sequences
   int64_t running = 0;        // sequences
   int64_t running_max = 0;
-  bool lacks_room = false;              // the first that waits found none
+  bool lacks_room = false;           // the first that waits found none
   int64_t sequence_nanoseconds = 0;  // from admission to end, lately; 0: not known
 };
 

@@ -14,17 +14,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/sched/tenant.h"
+
 namespace brisk {
 
 struct Sequence;
-
-// Whom a sequence belongs to. Tenants share the engine in proportion to their weights.
-struct Tenant {
-  int32_t id = 0;
-  int32_t weight = 1;  // 1 to kTenantWeightMax
-};
-
-inline constexpr int32_t kTenantWeightMax = 1 << 16;
 
 inline constexpr int64_t kPromptTokenCost = 1;
 inline constexpr int64_t kGeneratedTokenCost = 2;

@@ -2,6 +2,9 @@
 
 #include <absl/strings/cord.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace brisk::api {
 namespace {
 
@@ -50,7 +53,8 @@ ApiError to_api_error(const absl::Status& status) {
           .message = std::string(message_of(status)),
           .type = std::string(error_type(code)),
           .param = payload(status, kParamKey),
-          .code = payload(status, kCodeKey)};
+          .code = payload(status, kCodeKey),
+          .retry_after = retry_after_seconds(status).value_or(1)};
 }
 
 std::string_view error_type(int http_status) {
@@ -86,7 +90,11 @@ http::Response openai_error(const ApiError& error) {
   http::Response response;
   response.status = error.status;
   response.body = to_text(openai_error_json(error));
-  if (error.status == 429 || error.status == 503) response.headers.emplace_back("retry-after", "1");
+  if (error.status == 429 || error.status == 503) {
+    // Whole seconds (RFC 9110), not before it can succeed.
+    const double seconds = std::clamp(std::ceil(error.retry_after), 1.0, 3600.0);
+    response.headers.emplace_back("retry-after", fmt::format("{:.0f}", seconds));
+  }
   return response;
 }
 

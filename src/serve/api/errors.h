@@ -16,9 +16,10 @@ namespace brisk::api {
 struct ApiError {
   int status = 500;
   std::string message;
-  std::string type;   // "invalid_request_error"
-  std::string param;  // the field at fault; empty: none
-  std::string code;   // "context_length_exceeded"; empty: none
+  std::string type;        // "invalid_request_error"
+  std::string param;       // the field at fault; empty: none
+  std::string code;        // "context_length_exceeded"; empty: none
+  double retry_after = 1;  // seconds, for 429 and 503
 };
 
 // InvalidArgument 400, Unauthenticated 401, PermissionDenied 403, NotFound 404, ResourceExhausted

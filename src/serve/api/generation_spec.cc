@@ -1,5 +1,7 @@
 #include "serve/api/generation_spec.h"
 
+#include <xxhash.h>
+
 #include <limits>
 #include <random>
 
@@ -86,6 +88,15 @@ void read_stops(Fields& fields, GenerationSpec& spec) {
   spec.include_stop = fields.boolean("include_stop_str_in_output", false);
 }
 
+// Other processes draw other secrets, so that nobody can look for salts that collide.
+void read_cache_salt(Fields& fields, Request& request) {
+  if (fields.find("cache_salt") == nullptr) return;
+  const std::string salt = fields.string("cache_salt", "");
+  if (salt.empty()) return fields.fail("cache_salt", "must not be empty");
+  static const uint64_t secret = random_seed();
+  request.cache_salt = XXH3_64bits_withSeed(salt.data(), salt.size(), secret);
+}
+
 void read_stream(Fields& fields, GenerationSpec& spec) {
   spec.stream = fields.boolean("stream", false);
   const Json* json = fields.find("stream_options");
@@ -101,13 +112,13 @@ void read_stream(Fields& fields, GenerationSpec& spec) {
 
 void read_the_rest(Fields& fields) {
   for (const char* name :
-       {"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
+       {"store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
         "prompt_cache_retention", "prediction", "spaces_between_special_tokens"}) {
     fields.ignore(name);
   }
   for (const char* name :
        {"bad_words", "allowed_token_ids", "structured_outputs", "guided_json", "guided_regex",
-        "guided_choice", "guided_grammar", "cache_salt", "use_beam_search", "logits_processors"}) {
+        "guided_choice", "guided_grammar", "use_beam_search", "logits_processors"}) {
     fields.refuse(name, kNotYet);
   }
   if (fields.find("prompt_logprobs") != nullptr) fields.fail("prompt_logprobs", kNotYet);
@@ -130,6 +141,8 @@ GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& de
   spec.request.ignore_eos = fields.boolean("ignore_eos", false);
   spec.request.priority =
       static_cast<int>(fields.integer("priority", 0, {-kInt32Max - 1, kInt32Max}));
+  spec.user = fields.string("user", "");
+  read_cache_salt(fields, spec.request);
   spec.skip_special_tokens = fields.boolean("skip_special_tokens", true);
   if (fields.find("max_tokens") != nullptr) {
     spec.max_tokens = static_cast<int>(fields.integer("max_tokens", 1, {1, kInt32Max}));

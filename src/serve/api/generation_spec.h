@@ -15,6 +15,7 @@ namespace brisk::api {
 
 struct GenerationSpec {
   std::string model;              // as asked for; empty: the default
+  std::string user;               // whom the client asks for; may be empty
   Request request;                // without prompt; max_tokens is meaningless
   std::optional<int> max_tokens;  // when the client says so
   std::vector<std::string> stop;

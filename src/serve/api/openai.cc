@@ -7,6 +7,7 @@
 #include "serve/api/errors.h"
 #include "serve/api/openai_answer.h"
 #include "serve/api/openai_request.h"
+#include "serve/api/tenant_of.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -70,8 +71,9 @@ http::Reply OpenAi::chat_completions(const http::Request& request,
 
 absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
                                              const http::Wakeup& wakeup) const {
-  BRISK_ASSIGN_OR_RETURN(const CompletionRequest completion,
+  BRISK_ASSIGN_OR_RETURN(CompletionRequest completion,
                          parse_completion(request.body, model_.defaults));
+  completion.spec.request.tenant = tenant_of(request.caller, completion.spec.user);
   BRISK_RETURN_IF_ERROR(model_.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
@@ -92,7 +94,8 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
 
 absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
                                          const http::Wakeup& wakeup) const {
-  BRISK_ASSIGN_OR_RETURN(const ChatRequest chat, parse_chat(request.body, model_.defaults));
+  BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model_.defaults));
+  chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
   BRISK_RETURN_IF_ERROR(model_.check_name(chat.spec.model));
   BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model_, chat));
   std::vector<Request> requests;

@@ -120,6 +120,10 @@ std::vector<http::Route> Service::routes() {
 
 http::Response Service::health() const {
   if (draining_) return openai_error(absl::UnavailableError("the server is draining"));
+  if (const double seconds = model_.engine->stats().stuck_seconds; seconds > 0) {
+    return openai_error(absl::UnavailableError(
+        fmt::format("a step of the model has not ended for {:.0f} s", seconds)));
+  }
   http::Response response;
   response.content_type = "text/plain";
   return response;

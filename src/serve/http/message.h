@@ -21,6 +21,13 @@ namespace brisk::http {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+// Which of the server's keys a request carries.
+struct Caller {
+  int key = -1;    // its place in the server's list; -1: no key is asked for
+  int keys = 0;    // that the server knows
+  int weight = 1;  // of the key
+};
+
 struct Request {
   std::string method;  // as sent: "GET"
   std::string path;    // decoded, without the query: "/v1/models/a b"
@@ -30,6 +37,7 @@ struct Request {
   std::string id;                   // the client's X-Request-Id when it is usable, else one of ours
   std::vector<std::string> params;  // what the route's {placeholders} matched, in order
   Instant received;                 // when its head was complete
+  Caller caller{};                  // set with the route
 
   // The first header of that name (lower case), or empty.
   std::string_view header(std::string_view name) const;

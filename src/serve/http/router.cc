@@ -59,9 +59,9 @@ bool match_path(std::string_view pattern, std::string_view path, std::vector<std
   }
 }
 
-Router::Router(std::vector<Route> routes, std::string api_key, ErrorStyle error_style)
+Router::Router(std::vector<Route> routes, std::vector<ApiKey> api_keys, ErrorStyle error_style)
     : routes_(std::move(routes)),
-      api_key_(std::move(api_key)),
+      api_keys_(std::move(api_keys)),
       error_style_(std::move(error_style)) {}
 
 const Route* Router::find(Request& request, Response& refusal) const {
@@ -89,22 +89,29 @@ const Route* Router::find(Request& request, Response& refusal) const {
     refusal.headers.emplace_back("allow", allowed);
     return nullptr;
   }
-  if (found->access == Access::kNeedsKey && !key_is_right(request)) {
-    refusal = error(401, "send the server's key as 'Authorization: Bearer KEY'", request.path);
+  if (found->access == Access::kNeedsKey && !find_caller(request)) {
+    refusal = error(401, "send a key of the server as 'Authorization: Bearer KEY'", request.path);
     refusal.headers.emplace_back("www-authenticate", "Bearer");
     return nullptr;
   }
   return found;
 }
 
-bool Router::key_is_right(const Request& request) const {
-  if (api_key_.empty()) return true;
+bool Router::find_caller(Request& request) const {
+  if (api_keys_.empty()) return true;
   constexpr std::string_view kBearer = "Bearer ";
   std::string_view given = request.header("x-api-key");
   const std::string_view authorization = request.header("authorization");
   if (starts_with_ignoring_case(authorization, kBearer))
     given = authorization.substr(kBearer.size());
-  return equal_in_constant_time(given, api_key_);
+  // All are compared, so that the time says nothing about which it is either.
+  for (size_t i = 0; i < api_keys_.size(); ++i) {
+    if (!equal_in_constant_time(given, api_keys_[i].key)) continue;
+    request.caller = {.key = static_cast<int>(i),
+                      .keys = static_cast<int>(api_keys_.size()),
+                      .weight = api_keys_[i].weight};
+  }
+  return request.caller.key >= 0;
 }
 
 }  // namespace brisk::http

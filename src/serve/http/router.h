@@ -12,6 +12,12 @@ namespace brisk::http {
 
 enum class Access : uint8_t { kOpen, kNeedsKey };
 
+// Whoever has one may use the server.
+struct ApiKey {
+  std::string key;  // not empty
+  int weight = 1;   // its share of a busy server, against other keys
+};
+
 struct Route {
   std::string method;
   // "/v1/models/{id}": a placeholder matches one segment; "{id*}" at the end matches all the rest
@@ -28,11 +34,11 @@ using ErrorStyle =
 // Immutable after construction; any thread.
 class Router {
  public:
-  // `api_key` empty: no key is asked for.
-  Router(std::vector<Route> routes, std::string api_key, ErrorStyle error_style);
+  // `api_keys` empty: no key is asked for.
+  Router(std::vector<Route> routes, std::vector<ApiKey> api_keys, ErrorStyle error_style);
 
-  // The route of `request`, whose `params` are then set. Null: `refusal` says why (404, 405, 401).
-  // HEAD finds the routes of GET. The body need not have arrived yet.
+  // The route of `request`, whose `params` and `caller` are then set. Null: `refusal` says why
+  // (404, 405, 401). HEAD finds the routes of GET. The body need not have arrived yet.
   const Route* find(Request& request, Response& refusal) const;
 
   Response error(int status, std::string_view message, std::string_view path) const {
@@ -40,10 +46,10 @@ class Router {
   }
 
  private:
-  bool key_is_right(const Request& request) const;
+  bool find_caller(Request& request) const;
 
   const std::vector<Route> routes_;
-  const std::string api_key_;
+  const std::vector<ApiKey> api_keys_;
   const ErrorStyle error_style_;
 };
 
