@@ -32,5 +32,6 @@ CommandAction add_serve(CLI::App& app);
 CommandAction add_bench(CLI::App& app);
 CommandAction add_eval(CLI::App& app);
 CommandAction add_profile(CLI::App& app);
+CommandAction add_load(CLI::App& app);
 
 }  // namespace brisk

@@ -22,11 +22,22 @@ Progress::~Progress() {
   if (visible_) fmt::print(stderr, "\r\x1b[K");
 }
 
-void Progress::show(uint64_t done, uint64_t total) {
+bool Progress::is_due() {
   const auto now = steady_clock::now();
-  if (!visible_ || now - shown_ < std::chrono::milliseconds(100)) return;
+  if (!visible_ || now - shown_ < std::chrono::milliseconds(100)) return false;
   shown_ = now;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
+  return true;
+}
+
+void Progress::show_items(uint64_t done, uint64_t total) {
+  if (!is_due()) return;
+  fmt::print(stderr, "\r{} {} of {}\x1b[K", what_, done, total);
+  std::fflush(stderr);
+}
+
+void Progress::show(uint64_t done, uint64_t total) {
+  if (!is_due()) return;
+  const double seconds = std::chrono::duration<double>(shown_ - start_).count();
   const double share = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
   fmt::print(stderr, "\r{} {:3.0f} %  {} of {}  {}/s\x1b[K", what_, 100 * std::min(share, 1.0),
              human_bytes(done), human_bytes(total),

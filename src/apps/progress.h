@@ -15,8 +15,12 @@ class Progress {
 
   // Shows the share of bytes done, at most ten times a second.
   void show(uint64_t done, uint64_t total);
+  // The same for things that are counted: "requests 12 of 100".
+  void show_items(uint64_t done, uint64_t total);
 
  private:
+  bool is_due();
+
   const std::string what_;
   const bool visible_;
   const std::chrono::steady_clock::time_point start_;

@@ -37,6 +37,7 @@ struct ServeOptions {
   EngineOptions engine = {.unread_events_max = 512};
   Activations activations = Activations::kInt8;
   uint64_t kv_bytes_max = 0;
+  uint64_t store_bytes_max = uint64_t{10} << 30;
   uint64_t body_bytes_max = http::Limits{}.body_bytes_max;
   http::ServerOptions http;
 };
@@ -192,6 +193,12 @@ void add_engine_options(CLI::App& app, ServeOptions& options) {
       ->capture_default_str();
   add_policy_option(app, &engine.policy);
   app.add_flag("!--no-prefix-cache", engine.prefix_cache, "compute every prompt from its start");
+  app.add_option("--kv-store", engine.store_directory,
+                 "directory where prompts' KV is kept, so that they are not computed again after a "
+                 "restart");
+  app.add_option("--kv-store-max", options.store_bytes_max, "its size at most, e.g. 10GiB")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("10GiB");
   app.add_option("--context", engine.context_max, "tokens of a sequence; 0: the model's");
   app.add_option("--kv-tokens", engine.kv_tokens, "tokens the KV cache holds; 0: as memory allows");
   app.add_option("--kv-memory", options.kv_bytes_max, "memory for the KV cache, e.g. 4GiB")
@@ -251,6 +258,7 @@ CommandAction add_serve(CLI::App& app) {
   add_http_options(app, *options);
   return [options] {
     options->engine.kv_bytes_max = static_cast<int64_t>(options->kv_bytes_max);
+    options->engine.store_bytes_max = static_cast<int64_t>(options->store_bytes_max);
     options->http.limits.body_bytes_max = options->body_bytes_max;
     return serve(*options);
   };

@@ -21,10 +21,16 @@
 #include "engine/sched/scheduler.h"
 #include "engine/sched/wait_prediction.h"
 #include "engine/step_time.h"
+#include "engine/store/fingerprint.h"
+#include "engine/store/prefix_store.h"
+#include "engine/store/store_worker.h"
 #include "engine/watchdog.h"
 
 namespace brisk {
 namespace {
+
+// Shorter prompts are computed again sooner than they are looked for.
+constexpr int64_t kStoredBlocksMin = 4;
 
 // Rows of logits for prompts that ask for all of theirs, beside those that are drawn from.
 constexpr int kPromptLogitsPerStep = 32;
@@ -100,7 +106,8 @@ PrefixScope scope_of(const Request& request) {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(std::shared_ptr<const Model> model, const EngineOptions& options, const Sizes& sizes,
-             std::unique_ptr<LiveAdapters> live_adapters, std::unique_ptr<StepRunner> runner)
+             std::unique_ptr<LiveAdapters> live_adapters, std::unique_ptr<StepRunner> runner,
+             std::unique_ptr<PrefixStore> store)
       : options_(options),
         model_(std::move(model)),
         adapters_(*model_, options.adapters_max),
@@ -120,6 +127,10 @@ class EngineImpl final : public Engine {
                     .prefix_cache = options.prefix_cache,
                     // Nobody shall aim prompts at one bucket; results do not depend on it.
                     .hash_seed = std::random_device{}()}),
+        store_(store == nullptr
+                   ? nullptr
+                   : std::make_unique<StoreWorker>(std::move(store), runner_->block_bytes(),
+                                                   kKvBlockTokens, mailbox_)),
         context_max_(scheduler_.context_max()),
         thread_([this] { loop(); }) {}
 
@@ -157,6 +168,10 @@ class EngineImpl final : public Engine {
   void pause(const std::shared_ptr<GenerationState>& generation);
   void resume(const std::shared_ptr<GenerationState>& generation);
   void cancel_stalled();
+  bool load_stored_prefix(const std::shared_ptr<GenerationState>& generation);
+  void restore(const RestoredBlocks& restored);
+  void store_prefix(const Request& request);
+  void end_loading(const Cancellation& which, FinishReason reason);
   void fail_step(const absl::Status& status);
   void accept(const std::shared_ptr<GenerationState>& generation);
   void cancel(const Cancellation& cancellation);
@@ -196,7 +211,8 @@ class EngineImpl final : public Engine {
     std::shared_ptr<GenerationState> generation;
     Instant since;
   };
-  std::vector<Stalled> stalled_;  // paused: their readers do not read
+  std::vector<std::shared_ptr<GenerationState>> loading_;  // wait for the disk
+  std::vector<Stalled> stalled_;                           // paused: their readers do not read
   StepTimeModel step_time_;
   double sequence_seconds_ = 0;  // from admission to end, lately
   EngineStats totals_;           // only the totals
@@ -207,6 +223,7 @@ class EngineImpl final : public Engine {
   PredictionInput prediction_ ABSL_GUARDED_BY(stats_mutex_);  // without what the mailbox knows
   int unfinished_ ABSL_GUARDED_BY(stats_mutex_) = 0;  // requests, from submit to their last event
 
+  const std::unique_ptr<StoreWorker> store_;  // may be null
   const int64_t context_max_;
   std::thread thread_;  // last: everything above exists before it starts
 };
@@ -277,7 +294,10 @@ void EngineImpl::loop() {
   Mail mail;
   while (true) {
     mailbox_->collect(idle_wait(), &mail);
-    for (const auto& generation : mail.submitted) accept(generation);
+    for (const auto& generation : mail.submitted) {
+      if (!load_stored_prefix(generation)) accept(generation);
+    }
+    for (const RestoredBlocks& restored : mail.restored) restore(restored);
     for (const Cancellation& cancellation : mail.cancelled) cancel(cancellation);
     for (const auto& generation : mail.resumed) resume(generation);
     if (mail.stop) cancel_everything();
@@ -319,6 +339,52 @@ void EngineImpl::cancel_stalled() {
   }
 }
 
+// Whether the request waits for blocks of its prompt from the disk, which has those of no scope.
+bool EngineImpl::load_stored_prefix(const std::shared_ptr<GenerationState>& generation) {
+  const Request& request = generation->request();
+  if (store_ == nullptr || scope_of(request) != PrefixScope{}) return false;
+  // The last token is computed anyway.
+  const auto prompt = std::span(request.prompt).first(request.prompt.size() - 1);
+  const int64_t cached = std::ssize(scheduler_.find_cached(prompt, {}));
+  const int64_t stored = store_->stored_blocks(prompt, cached);
+  if (stored == 0 || !store_->load(generation, cached, stored)) return false;
+  loading_.push_back(generation);
+  return true;
+}
+
+void EngineImpl::restore(const RestoredBlocks& restored) {
+  // It may have been cancelled meanwhile.
+  if (std::erase(loading_, restored.generation) == 0) return;
+  const Request& request = restored.generation->request();
+  const auto blocks = static_cast<size_t>(restored.first_block) + restored.blocks.size();
+  const auto prefix = std::span(request.prompt).first(blocks * kKvBlockTokens);
+  // What is cached by now need not be what was when it was looked up.
+  const auto cached = static_cast<size_t>(std::ssize(scheduler_.find_cached(prefix, {})));
+  const auto first = static_cast<size_t>(restored.first_block);
+  if (cached >= first && cached < blocks) {
+    const std::vector<BlockId> room =
+        scheduler_.restore(prefix, {}, static_cast<int64_t>(blocks - cached));
+    for (size_t i = 0; i < room.size(); ++i) {
+      runner_->write_block(room[i], restored.blocks[cached - first + i]);
+    }
+    totals_.restored_tokens += std::ssize(room) * kKvBlockTokens;
+  }
+  accept(restored.generation);
+}
+
+// Saves the blocks of the prompt that are cached and not stored yet.
+void EngineImpl::store_prefix(const Request& request) {
+  if (store_ == nullptr || scope_of(request) != PrefixScope{}) return;
+  const std::span<const BlockId> cached = scheduler_.find_cached(request.prompt, {});
+  if (std::ssize(cached) < kStoredBlocksMin) return;
+  auto next = static_cast<size_t>(store_->stored_blocks(request.prompt, 0));
+  for (; next < cached.size() && store_->can_save(); ++next) {
+    std::vector<std::byte> bytes(static_cast<size_t>(runner_->block_bytes()));
+    runner_->read_block(cached[next], bytes);
+    store_->save(std::span(request.prompt).first((next + 1) * kKvBlockTokens), std::move(bytes));
+  }
+}
+
 void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
   const Request& request = generation->request();
   auto first = scheduler_.submit({.prompt = request.prompt,
@@ -339,6 +405,10 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
   first_sequence_[generation.get()] = *first;
   const bool keeps_history = uses_history(request.sampling);
   for (int i = 0; i < request.choices; ++i) {
+    if (generation->choice_ended(i)) {  // cancelled while it waited for the disk
+      scheduler_.cancel({first->value + i});
+      continue;
+    }
     Choice& choice = choices_[SequenceId{first->value + i}];
     choice.generation = generation;
     choice.index = i;
@@ -368,6 +438,7 @@ void EngineImpl::cancel(const Cancellation& cancellation) {
 }
 
 void EngineImpl::end_choices(const Cancellation& which, FinishReason reason) {
+  if (std::ranges::count(loading_, which.generation) > 0) return end_loading(which, reason);
   const auto first = first_sequence_.find(which.generation.get());
   if (first == first_sequence_.end()) return;  // it has ended
   const SequenceId begin = first->second;
@@ -381,7 +452,22 @@ void EngineImpl::end_choices(const Cancellation& which, FinishReason reason) {
   }
 }
 
+// Choices of a request that waits for the disk.
+void EngineImpl::end_loading(const Cancellation& which, FinishReason reason) {
+  const std::shared_ptr<GenerationState> generation = which.generation;
+  for (int i = 0; i < generation->request().choices; ++i) {
+    if (which.choice != kAllChoices && which.choice != i) continue;
+    generation->deliver({.choice = i, .finish = reason}, clock_.now());
+  }
+  if (!generation->all_ended()) return;
+  std::erase(loading_, generation);
+  finish(generation);
+}
+
 void EngineImpl::cancel_everything() {
+  while (!loading_.empty()) {
+    end_loading({.generation = loading_.back(), .choice = kAllChoices}, FinishReason::kCancelled);
+  }
   std::vector<SequenceId> ids;
   for (const auto& [id, choice] : choices_) ids.push_back(id);
   for (const SequenceId id : ids) {
@@ -403,6 +489,7 @@ void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
 void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (!generation->was_scheduled()) mailbox_->no_longer_waiting(*generation);
   std::erase_if(stalled_, [&](const Stalled& one) { return one.generation == generation; });
+  if (generation->was_scheduled()) store_prefix(generation->request());
   if (first_sequence_.erase(generation.get()) > 0) {
     live_adapters_->remove(generation->request().adapter);
   }
@@ -578,8 +665,17 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Mod
                               .kv_blocks = sizes.blocks,
                               .adapters = live_adapters.get()}));
   if (options.wrap_runner != nullptr) runner = options.wrap_runner(std::move(runner));
+  std::unique_ptr<PrefixStore> store;
+  if (!options.store_directory.empty()) {
+    BRISK_ASSIGN_OR_RETURN(store,
+                           PrefixStore::open({.directory = options.store_directory,
+                                              .bytes_max = options.store_bytes_max,
+                                              .fingerprint = kv_fingerprint(*model, sizes.element),
+                                              .block_bytes = runner->block_bytes(),
+                                              .block_tokens = kKvBlockTokens}));
+  }
   return std::make_unique<EngineImpl>(std::move(model), options, sizes, std::move(live_adapters),
-                                      std::move(runner));
+                                      std::move(runner), std::move(store));
 }
 
 }  // namespace brisk

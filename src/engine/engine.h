@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/adapters.h"
@@ -47,6 +48,9 @@ struct EngineOptions {
   int unread_events_max = 0;
   double unread_seconds_max = 60;
   double step_seconds_max = 60;  // the watchdog reports longer steps
+  // Where prefixes are kept for the next start; empty: nowhere. Only requests without a salt are.
+  std::string store_directory{};
+  int64_t store_bytes_max = int64_t{10} << 30;
   // For tests: what stands between the engine and its runner.
   std::function<std::unique_ptr<StepRunner>(std::unique_ptr<StepRunner>)> wrap_runner = nullptr;
   int adapters_max = 64;  // loaded at once
@@ -86,6 +90,7 @@ struct EngineStats {
   int64_t generation_tokens = 0;
   int64_t prefix_query_tokens = 0;
   int64_t prefix_hit_tokens = 0;
+  int64_t restored_tokens = 0;  // from the disk; hits follow
   int64_t preemptions = 0;
   int64_t steps = 0;
   int64_t step_tokens = 0;      // computed

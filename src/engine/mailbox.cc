@@ -27,6 +27,11 @@ void Mailbox::resume(std::shared_ptr<GenerationState> generation) {
   mail_.resumed.push_back(std::move(generation));
 }
 
+void Mailbox::restored(RestoredBlocks blocks) {
+  absl::MutexLock lock(&mutex_);
+  mail_.restored.push_back(std::move(blocks));
+}
+
 void Mailbox::no_longer_waiting(const GenerationState& generation) {
   absl::MutexLock lock(&mutex_);
   --waiting_.requests;
@@ -37,6 +42,7 @@ void Mailbox::collect(absl::Duration wait, Mail* mail) {
   mail->submitted.clear();
   mail->cancelled.clear();
   mail->resumed.clear();
+  mail->restored.clear();
   absl::MutexLock lock(&mutex_);
   if (wait > absl::ZeroDuration()) {
     mutex_.AwaitWithTimeout(absl::Condition(this, &Mailbox::has_mail), wait);
@@ -44,6 +50,7 @@ void Mailbox::collect(absl::Duration wait, Mail* mail) {
   std::swap(mail->submitted, mail_.submitted);
   std::swap(mail->cancelled, mail_.cancelled);
   std::swap(mail->resumed, mail_.resumed);
+  std::swap(mail->restored, mail_.restored);
   mail->stop = mail_.stop;
 }
 

@@ -6,6 +6,7 @@
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -21,10 +22,18 @@ struct Cancellation {
   int choice = kAllChoices;
 };
 
+// KV blocks of a request's prompt that came from the disk.
+struct RestoredBlocks {
+  std::shared_ptr<GenerationState> generation;
+  int64_t first_block = 0;
+  std::vector<std::vector<std::byte>> blocks{};
+};
+
 struct Mail {
   std::vector<std::shared_ptr<GenerationState>> submitted;  // in order of arrival
   std::vector<Cancellation> cancelled;
   std::vector<std::shared_ptr<GenerationState>> resumed;  // their readers read again
+  std::vector<RestoredBlocks> restored;
   bool stop = false;
 };
 
@@ -39,6 +48,7 @@ class Mailbox {
   Post submit(std::shared_ptr<GenerationState> generation);
   void cancel(Cancellation cancellation);
   void resume(std::shared_ptr<GenerationState> generation);
+  void restored(RestoredBlocks blocks);
   void no_longer_waiting(const GenerationState& generation);
 
   // What came since the last call, in `mail`; waits up to `wait` for something.
@@ -57,7 +67,7 @@ class Mailbox {
  private:
   bool has_mail() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return !mail_.submitted.empty() || !mail_.cancelled.empty() || !mail_.resumed.empty() ||
-           mail_.stop;
+           !mail_.restored.empty() || mail_.stop;
   }
 
   const int waiting_max_;

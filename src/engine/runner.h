@@ -3,7 +3,9 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "compute/sys/thread_team.h"
@@ -33,6 +35,11 @@ class StepRunner {
   // The logits, (plan.logits_rows, vocab), may be overwritten and are valid until the next call. An
   // error fails the step and nothing else.
   virtual absl::StatusOr<MatView> run(const StepPlan& plan) = 0;
+
+  // A block's KV as bytes, block_bytes() of them; between steps only.
+  virtual void read_block(BlockId block, std::span<std::byte> bytes) const = 0;
+  virtual void write_block(BlockId block, std::span<const std::byte> bytes) = 0;
+  virtual int64_t block_bytes() const = 0;
 };
 
 // One thread.
@@ -45,6 +52,13 @@ class Runner final : public StepRunner {
   // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options, and names only
   // adapters that are live.
   absl::StatusOr<MatView> run(const StepPlan& plan) override;
+  void read_block(BlockId block, std::span<std::byte> bytes) const override {
+    kv_->read_block(block.value, bytes);
+  }
+  void write_block(BlockId block, std::span<const std::byte> bytes) override {
+    kv_->write_block(block.value, bytes);
+  }
+  int64_t block_bytes() const override { return kv_->block_bytes(); }
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,

@@ -85,6 +85,20 @@ KvLayer KvMemory::layer(int64_t index) const {
   return layer;
 }
 
+void KvMemory::read_block(int32_t block, std::span<std::byte> bytes) const {
+  for (int64_t i = 0; i < layers_; ++i) {
+    std::memcpy(bytes.data() + i * layer_.block_bytes, layer(i).keys + block * layer_.block_bytes,
+                static_cast<size_t>(layer_.block_bytes));
+  }
+}
+
+void KvMemory::write_block(int32_t block, std::span<const std::byte> bytes) {
+  for (int64_t i = 0; i < layers_; ++i) {
+    std::memcpy(layer(i).keys + block * layer_.block_bytes, bytes.data() + i * layer_.block_bytes,
+                static_cast<size_t>(layer_.block_bytes));
+  }
+}
+
 void KvMemory::copy_block(int32_t from, int32_t to) {
   for (int64_t i = 0; i < layers_; ++i) {
     std::byte* const keys = layer(i).keys;  // a block's values follow its keys

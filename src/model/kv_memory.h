@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "compute/backend/cpu_ops.h"
 #include "model/model.h"
@@ -35,6 +36,11 @@ class KvMemory {
 
   // Copies all layers of a block. REQUIRES: nothing reads or writes either meanwhile.
   void copy_block(int32_t from, int32_t to);
+
+  // One block's layers one after the other, block_bytes() in all. REQUIRES: as copy_block.
+  void read_block(int32_t block, std::span<std::byte> bytes) const;
+  void write_block(int32_t block, std::span<const std::byte> bytes);
+  int64_t block_bytes() const { return layers_ * layer_.block_bytes; }
 
   int64_t blocks() const { return blocks_; }
   KvElement element() const { return layer_.element; }

@@ -3,10 +3,12 @@
 
   commands_test.py BRISK REPOSITORY MODEL ADAPTER
 
-MODEL, ADAPTER, FILE, TEXT and output names in the documentation stand for real ones here. `brisk serve` is
-started, must come up healthy and must end cleanly when asked to.
+MODEL, ADAPTER, FILE, TEXT and output names in the documentation stand for real ones here.
+`brisk serve` is started, must come up healthy and must end cleanly when asked to. `brisk load` gets
+a server of its own, and loads that it can bear.
 """
 
+import contextlib
 import re
 import shlex
 import signal
@@ -55,16 +57,55 @@ def real(command, directory):
         filled[filled.index("--port") + 1] = "0"
     elif filled[0] == "serve":
         filled += ["--port", "0"]
+    elif filled[0] == "load":
+        filled = small_load(filled, directory)
     return filled
 
 
-def serve(arguments):
+def small_load(words, directory):
+    """The arguments of `brisk load` with traces that exist, few requests and short ones."""
+    azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.97,80,10\n"
+    (directory / "azure.csv").write_text(azure)
+    mooncake = '{"timestamp": 0, "input_length": 80, "output_length": 9, "hash_ids": [0]}\n'
+    (directory / "mooncake.jsonl").write_text(mooncake)
+    small = {"--requests": "4", "--prompt-tokens": "6", "--output-tokens": "3", "--rate": "50",
+             "--sweep": "rate=20,50", "--slo": "ttft=60s", "--length-scale": "0.1", "--warmup": "2"}
+    filled = list(words)
+    for i, word in enumerate(words):
+        if word in small:
+            filled[i + 1] = small[word]
+        elif re.search(r"\.(html|csv|jsonl)$", word):
+            filled[i] = str(directory / word)
+    for flag in ("--requests", "--prompt-tokens", "--output-tokens"):
+        if flag not in words:
+            filled += [flag, small[flag]]
+    return filled
+
+
+def load(arguments):
+    with running_server(["serve", MODEL, "--port", "0"]) as url:
+        if "--url" in arguments:
+            arguments[arguments.index("--url") + 1] = url
+        else:
+            arguments += ["--url", url]
+        run(arguments)
+
+
+def run(arguments):
+    subprocess.run([BRISK, *arguments], check=True, timeout=SECONDS_MAX,
+                   stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def running_server(arguments):
+    """The address of a server that comes up healthy, and afterwards ends cleanly."""
     server = subprocess.Popen([BRISK, *arguments], stdout=subprocess.PIPE, text=True)
     try:
         address = re.search(r"http://\S+?:\d+", server.stdout.readline())
         assert address, "the server did not print its address"
         with urllib.request.urlopen(address.group() + "/health", timeout=10) as answer:
             assert answer.status == 200
+        yield address.group()
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=30) == 0, f"ended with {server.returncode}"
     finally:
@@ -81,10 +122,12 @@ def main():
                 ran += 1
                 try:
                     if arguments[0] == "serve":
-                        serve(arguments)
+                        with running_server(arguments):
+                            pass
+                    elif arguments[0] == "load":
+                        load(arguments)
                     else:
-                        subprocess.run([BRISK, *arguments], check=True, timeout=SECONDS_MAX,
-                                       stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+                        run(arguments)
                 except (AssertionError, OSError, subprocess.SubprocessError) as error:
                     failed += 1
                     print(f"{page.name}: {command}\n    as {shlex.join(arguments)}\n    {error}")

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include "base/status.h"
@@ -31,6 +32,14 @@ class ScriptedRunner final : public StepRunner {
     if (script_->steps++ == script_->failing_step) return exhausted("no memory, as the test wants");
     return real_->run(plan);
   }
+
+  void read_block(BlockId block, std::span<std::byte> bytes) const override {
+    real_->read_block(block, bytes);
+  }
+  void write_block(BlockId block, std::span<const std::byte> bytes) override {
+    real_->write_block(block, bytes);
+  }
+  int64_t block_bytes() const override { return real_->block_bytes(); }
 
  private:
   const std::unique_ptr<StepRunner> real_;
@@ -134,6 +143,58 @@ TEST_F(EngineTest, AReaderThatNeverReadsIsCancelledInTheEnd) {
   EXPECT_EQ(ended.tokens, 4);
   EXPECT_EQ(ended.finish, FinishReason::kError);
   EXPECT_EQ(engine_->stats().paused, 0);
+}
+
+TEST_F(EngineTest, StoredPrefixesComeBackAfterARestart) {
+  const std::string directory = testing::TempDir() + "brisk_engine_store";
+  std::filesystem::remove_all(directory);
+  std::vector<int32_t> answers[3];
+  for (int run = 0; run < 3; ++run) {
+    start({.store_directory = run == 0 ? "" : directory});
+    const auto generation = submit(100, 20);
+    while (!generation->done()) {
+      for (const TokenEvent& event : generation->wait_and_take()) {
+        answers[run].push_back(event.token);
+      }
+    }
+    EXPECT_TRUE(eventually([&] { return engine_->stats().running == 0; }));
+    EXPECT_EQ(engine_->stats().restored_tokens, run == 2 ? 96 : 0);
+    EXPECT_EQ(generation->stats().cached_tokens, run == 2 ? 96 : 0);
+  }
+  EXPECT_EQ(answers[0].size(), 20u);
+  EXPECT_EQ(answers[1], answers[0]);
+  EXPECT_EQ(answers[2], answers[0]);
+  std::filesystem::remove_all(directory);
+}
+
+TEST_F(EngineTest, WhatHasASaltIsNotStored) {
+  const std::string directory = testing::TempDir() + "brisk_engine_store_salted";
+  std::filesystem::remove_all(directory);
+  start({.store_directory = directory});
+  Request request;
+  request.prompt.assign(100, 1);
+  request.cache_salt = 3;
+  read_to_the_end(*engine_->submit(std::move(request)).value());
+  engine_.reset();  // finishes what is to be written
+  EXPECT_TRUE(std::filesystem::is_empty(directory));
+  std::filesystem::remove_all(directory);
+}
+
+TEST_F(EngineTest, RequestsCancelledWhileTheyLoadEnd) {
+  const std::string directory = testing::TempDir() + "brisk_engine_store_cancelled";
+  std::filesystem::remove_all(directory);
+  start({.store_directory = directory});
+  read_to_the_end(*submit(200, 2));
+  for (int i = 0; i < 50; ++i) {
+    start({.store_directory = directory});
+    const auto kept = submit(200, 3, 2), cancelled = submit(200, 100, 2);
+    kept->cancel_choice(1);
+    cancelled->cancel();
+    read_to_the_end(*cancelled);
+    EXPECT_GE(read_to_the_end(*kept).tokens, 3);
+    EXPECT_TRUE(eventually([&] { return engine_->stats().kv_blocks_used == 0; }));
+  }
+  std::filesystem::remove_all(directory);
 }
 
 TEST_F(EngineTest, AStepThatDoesNotEndIsReported) {

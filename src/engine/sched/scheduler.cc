@@ -115,6 +115,29 @@ void Scheduler::resume(SequenceId id) {
   enqueue(found->second.get());
 }
 
+std::span<const BlockId> Scheduler::find_cached(std::span<const int32_t> tokens,
+                                                const PrefixScope& scope) {
+  cache_.find_prefix(tokens, scope, &hits_);
+  return hits_;
+}
+
+std::vector<BlockId> Scheduler::restore(std::span<const int32_t> tokens, const PrefixScope& scope,
+                                        int64_t count) {
+  BRISK_CHECK(!step_open_);
+  find_cached(tokens, scope);
+  BlockTable table;
+  cache_.adopt(hits_, &table);
+  const int64_t known = std::ssize(table.blocks);
+  int64_t blocks = known;
+  while (blocks < known + count && cache_.available_blocks() > 0) {
+    cache_.extend(&table, ++blocks * options_.block_tokens);
+  }
+  cache_.publish(tokens.first(static_cast<size_t>(blocks * options_.block_tokens)), scope, &table);
+  std::vector<BlockId> restored(table.blocks.begin() + known, table.blocks.end());
+  cache_.release(&table);
+  return restored;
+}
+
 // Takes a sequence out of whatever it is in, and its blocks from it.
 void Scheduler::leave(Sequence* sequence) {
   cache_.release(&sequence->table);

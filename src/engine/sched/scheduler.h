@@ -128,6 +128,16 @@ class Scheduler {
   bool pause(SequenceId id);
   void resume(SequenceId id);  // nothing happens unless it is paused
 
+  // The blocks that hold the beginning of `tokens`, as a prompt would find them: valid until the
+  // next call that plans or restores.
+  std::span<const BlockId> find_cached(std::span<const int32_t> tokens, const PrefixScope& scope);
+
+  // Makes room, after those that are cached, for up to `count` more blocks of `tokens`, whose KV
+  // the caller writes into the blocks answered before the next plan. Fewer, or none, when there is
+  // no room. REQUIRES: no step is open; `tokens` has as many blocks.
+  std::vector<BlockId> restore(std::span<const int32_t> tokens, const PrefixScope& scope,
+                               int64_t count);
+
   void set_costs(const StepCosts& costs) { costs_ = costs; }
 
   // What to compute next; empty only when there is nothing to do. Opens a step unless empty.

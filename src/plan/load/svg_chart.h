@@ -1,0 +1,30 @@
+// Line and dot charts as SVG that stands inside an HTML page.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace brisk {
+
+struct ChartSeries {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // (x, y), finite
+};
+
+struct Chart {
+  std::string title = {};
+  std::string x_label = {};
+  std::string y_label = {};
+  bool dots = false;  // else lines
+  std::vector<ChartSeries> series = {};
+};
+
+// Both axes include 0.
+std::string to_svg(const Chart& chart);
+
+// `text` with the characters that mean something in HTML escaped.
+std::string escape_html(std::string_view text);
+
+}  // namespace brisk
