@@ -233,6 +233,28 @@ TEST_P(AdapterInvariance, PrefixesAreSharedOnlyUnderOneAdapter) {
   EXPECT_EQ(cached_tokens(engine->adapters().load("first", path_of(1)).value()), 0);
 }
 
+// Adapters' ids say nothing to another run.
+TEST_P(AdapterInvariance, TheDiskHasPrefixesOfTheBaseOnly) {
+  EngineOptions options = small_engine();
+  options.prefix_cache = true;
+  options.store_directory = (directory_ / "store").string();
+  Request request = jobs_[9].request;
+  const auto cached_tokens = [&](bool adapted) {
+    const auto engine = Engine::create(model_, options).value();
+    request.adapter = adapted ? engine->adapters().load("lora", path_of(1)).value() : nullptr;
+    const auto generation = engine->submit(request).value();
+    collect(*generation, 1);
+    const int cached = generation->stats().cached_tokens;
+    engine->drain(10);
+    request.adapter = nullptr;
+    return cached;
+  };
+  EXPECT_EQ(cached_tokens(true), 0);
+  EXPECT_EQ(cached_tokens(false), 0);
+  EXPECT_EQ(cached_tokens(true), 0);
+  EXPECT_GT(cached_tokens(false), 0);
+}
+
 TEST_P(AdapterInvariance, AnUnloadedAdapterLivesUntilItsRequestsEnd) {
   const auto engine = Engine::create(model_, small_engine()).value();
   auto adapter = engine->adapters().load("lora", path_of(1)).value();
