@@ -95,8 +95,10 @@ absl::Status bench(const Options& options) {
 
 CommandAction add_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("model", options->model, "A .gguf, a Hugging Face directory or a llama2.c .bin")
-      ->required();
+  CLI::App* serve =
+      app.add_subcommand("serve", "batching policies behind a server, on the same requests");
+  const CommandAction bench_serve = add_bench_serve(*serve);
+  app.add_option("model", options->model, "A .gguf, a Hugging Face directory or a llama2.c .bin");
   app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
   app.add_option("--test", options->tests,
                  "Tests: pp512 (a prompt of 512), tg128 (generate 128), tg128@2048 (after 2,048)")
@@ -116,7 +118,11 @@ CommandAction add_bench(CLI::App& app) {
   add_activations_option(app, &options->activations);
   add_kv_dtype_option(app, &options->bench.kv_dtype);
   app.add_flag("--json", options->json, "Print a JSON list");
-  return [options] { return bench(*options); };
+  return [options, serve, bench_serve]() -> absl::Status {
+    if (serve->parsed()) return bench_serve();
+    if (options->model.empty()) return invalid_input("name a model: brisk bench MODEL");
+    return bench(*options);
+  };
 }
 
 }  // namespace brisk

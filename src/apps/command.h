@@ -34,4 +34,6 @@ CommandAction add_eval(CLI::App& app);
 CommandAction add_profile(CLI::App& app);
 CommandAction add_load(CLI::App& app);
 
+CommandAction add_bench_serve(CLI::App& app);  // below `brisk bench`
+
 }  // namespace brisk

@@ -10,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/progress.h"
 #include "apps/table.h"
+#include "apps/workload_flags.h"
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
 #include "plan/load/load_run.h"
@@ -22,8 +23,6 @@
 namespace brisk {
 namespace {
 
-constexpr int kConcurrencyClosed = 8;   // unless asked for
-constexpr int kConcurrencyOpen = 4096;  // an open loop should not wait for a place
 constexpr int32_t kVocabSizeUnknown = 10000;
 constexpr double kGoodputMin = 0.9;
 
@@ -34,26 +33,21 @@ struct Options {
   std::string endpoint = "completions";
   std::string prompt_as = "ids";
   int32_t vocab_size = 0;
-  std::string prompt_tokens = "512";
-  std::string output_tokens = "128";
-  std::string trace_file;
-  int64_t trace_first = kTraceRowsMax;
-  WorkloadOptions workload;
-  int concurrency = 0;
+  WorkloadFlags asked;
   bool stop_at_eos = false;
   std::string slo;
   double goodput_min = 0;  // 0: not given
   std::string sweep;
   bool json = false;
   std::string html_file;
-  LoadOptions load;
+  LoadRunOptions load;
 };
 
 absl::Status check(const Options& options) {
   if (options.endpoint == "chat" && options.vocab_size > 0) {
     return invalid_input("chat takes words, so that --vocab-size has no use there");
   }
-  if (!options.sweep.empty() && options.workload.rate > 0) {
+  if (!options.sweep.empty() && options.asked.workload.rate > 0) {
     return invalid_input("give either --rate or --sweep");
   }
   return absl::OkStatus();
@@ -70,21 +64,12 @@ PromptAlphabet choose_alphabet(const Options& options) {
 // Fills in what the strings of the command line stand for.
 absl::Status complete(Options& options) {
   BRISK_RETURN_IF_ERROR(check(options));
-  LoadOptions& load = options.load;
-  WorkloadOptions& workload = options.workload;
+  LoadRunOptions& load = options.load;
   BRISK_ASSIGN_OR_RETURN(load.target, parse_target(options.url, options.api_key));
-  BRISK_ASSIGN_OR_RETURN(workload.prompt, parse_length_range(options.prompt_tokens));
-  BRISK_ASSIGN_OR_RETURN(workload.output, parse_length_range(options.output_tokens));
+  BRISK_RETURN_IF_ERROR(options.asked.complete());
+  options.asked.workload.trace_times = options.asked.concurrency == 0 && options.sweep.empty();
   if (!options.slo.empty()) {
     BRISK_ASSIGN_OR_RETURN(load.slo, parse_slo(options.slo));
-  }
-  if (!options.trace_file.empty()) {
-    constexpr size_t kTraceBytesMax = size_t{1} << 30;
-    BRISK_ASSIGN_OR_RETURN(const std::string text, read_file(options.trace_file, kTraceBytesMax));
-    absl::StatusOr<std::vector<TraceRow>> trace = read_trace(text, options.trace_first);
-    if (!trace.ok()) return annotate(trace.status(), options.trace_file);
-    workload.trace = *std::move(trace);
-    workload.trace_times = options.concurrency == 0 && options.sweep.empty();
   }
   load.endpoint = options.endpoint == "chat" ? LoadEndpoint::kChat : LoadEndpoint::kCompletions;
   load.ignore_eos = !options.stop_at_eos;
@@ -96,13 +81,10 @@ absl::Status complete(Options& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LoadReport> run_once(const Options& options, const WorkloadOptions& workload,
-                                    int concurrency) {
-  const Workload made = make_workload(workload);
-  LoadOptions load = options.load;
-  load.concurrency_max = concurrency > 0  ? concurrency
-                         : made.open_loop ? kConcurrencyOpen
-                                          : kConcurrencyClosed;
+absl::StatusOr<LoadReport> run_once(const Options& options, const WorkloadFlags& asked) {
+  const Workload made = make_workload(asked.workload);
+  LoadRunOptions load = options.load;
+  load.concurrency_max = asked.concurrency_for(made);
   Progress progress("requests");
   return run_load(load, made, [&](const LoadProgress& now) {
     progress.show_items(static_cast<uint64_t>(now.ended), static_cast<uint64_t>(now.total));
@@ -114,14 +96,15 @@ absl::StatusOr<SweepReport> sweep(const Options& options) {
   const double goodput_min = options.goodput_min > 0 ? options.goodput_min : kGoodputMin;
   uint64_t step = 0;
   return run_sweep(spec, goodput_min, [&](double value) {
-    WorkloadOptions workload = options.workload;
+    WorkloadFlags asked = options.asked;
     // Contents of its own, that no cache has seen at the value before.
-    workload.seed += step++ << 32;
+    asked.workload.seed += step++ << 32;
     if (spec.over == SweepOver::kRate) {
-      workload.rate = value;
-      return run_once(options, workload, options.concurrency);
+      asked.workload.rate = value;
+    } else {
+      asked.concurrency = static_cast<int>(value);
     }
-    return run_once(options, workload, static_cast<int>(value));
+    return run_once(options, asked);
   });
 }
 
@@ -192,8 +175,7 @@ absl::Status load(Options& options, const std::string& command) {
       .settings = settings};
   SweepReport swept;
   if (options.sweep.empty()) {
-    BRISK_ASSIGN_OR_RETURN(LoadReport report,
-                           run_once(options, options.workload, options.concurrency));
+    BRISK_ASSIGN_OR_RETURN(LoadReport report, run_once(options, options.asked));
     swept.points.push_back({.value = 0, .report = std::move(report)});
   } else {
     BRISK_ASSIGN_OR_RETURN(swept, sweep(options));
@@ -228,15 +210,7 @@ void add_server_options(CLI::App& app, Options& options) {
 }
 
 void add_content_options(CLI::App& app, Options& options) {
-  WorkloadOptions& workload = options.workload;
-  app.add_option("--prompt-tokens", options.prompt_tokens, "Length of prompts: 512, or 100-900")
-      ->capture_default_str();
-  app.add_option("--output-tokens", options.output_tokens, "Length of outputs: 128, or 50-200")
-      ->capture_default_str();
-  app.add_option("--shared-prefix-tokens", workload.shared_prefix_tokens,
-                 "Tokens in front of every prompt, the same for all")
-      ->check(CLI::Range(0, 1 << 24))
-      ->capture_default_str();
+  add_length_options(app, options.asked);
   app.add_option("--prompt-as", options.prompt_as,
                  "ids (exact lengths) or words (about a token each; chat always takes words)")
       ->check(CLI::IsMember({"ids", "words"}))
@@ -246,39 +220,6 @@ void add_content_options(CLI::App& app, Options& options) {
       ->check(CLI::Range(1, 1 << 30));
   app.add_flag("--stop-at-eos", options.stop_at_eos,
                "Let the model end its outputs, instead of sending ignore_eos");
-  app.add_option("--trace", options.trace_file,
-                 "Lengths, times and prefixes from a trace: Azure csv or Mooncake jsonl");
-  app.add_option("--first", options.trace_first, "Only the first rows of the trace")
-      ->check(CLI::Range(int64_t{1}, kTraceRowsMax));
-  app.add_option("--time-scale", workload.time_scale,
-                 "Multiplies the trace's times: 0.5 is twice as fast")
-      ->check(CLI::Range(1e-6, 1e6))
-      ->capture_default_str();
-  app.add_option("--length-scale", workload.length_scale, "Multiplies the trace's lengths")
-      ->check(CLI::Range(1e-6, 1e6))
-      ->capture_default_str();
-  app.add_option("--seed", workload.seed, "Same seed, same requests; a server may have them cached")
-      ->capture_default_str();
-}
-
-void add_arrival_options(CLI::App& app, Options& options) {
-  WorkloadOptions& workload = options.workload;
-  app.add_option("--requests", workload.requests, "How many; of a trace, all unless given")
-      ->check(CLI::Range(int64_t{1}, kLoadRequestsMax))
-      ->capture_default_str();
-  app.add_option("--concurrency", options.concurrency,
-                 "Requests in flight: a closed loop keeps so many (8), an open loop has at most "
-                 "these (4096)")
-      ->check(CLI::Range(1, 100000));
-  app.add_option("--rate", workload.rate, "Open loop: requests that arrive in a second")
-      ->check(CLI::Range(1e-3, 1e6));
-  app.add_option("--burstiness", workload.burstiness,
-                 "Of arrivals at a rate: 1 is Poisson, less comes in bursts, more is even")
-      ->check(CLI::Range(1e-3, 1e6))
-      ->capture_default_str();
-  app.add_option("--warmup", options.load.warmup, "Requests that are sent before and not counted")
-      ->check(CLI::Range(int64_t{0}, kLoadRequestsMax))
-      ->capture_default_str();
 }
 
 void add_report_options(CLI::App& app, Options& options) {
@@ -299,13 +240,13 @@ CommandAction add_load(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_server_options(app, *options);
   add_content_options(app, *options);
-  add_arrival_options(app, *options);
+  add_arrival_options(app, options->asked);
+  app.add_option("--warmup", options->load.warmup, "Requests that are sent before and not counted")
+      ->check(CLI::Range(int64_t{0}, kLoadRequestsMax))
+      ->capture_default_str();
   add_report_options(app, *options);
   return [options, &app] {
-    // A trace is replayed whole unless told otherwise.
-    if (!options->trace_file.empty() && app.count("--requests") == 0) {
-      options->workload.requests = kLoadRequestsMax;
-    }
+    replay_whole_trace(app, options->asked);
     return load(*options, describe(app));
   };
 }

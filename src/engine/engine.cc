@@ -13,11 +13,11 @@
 #include "base/status.h"
 #include "base/units.h"
 #include "compute/sys/memory.h"
+#include "engine/draw.h"
 #include "engine/generation.h"
 #include "engine/mailbox.h"
 #include "engine/request_validation.h"
 #include "engine/runner.h"
-#include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
 #include "engine/sched/wait_prediction.h"
 #include "engine/step_time.h"
@@ -127,6 +127,7 @@ class EngineImpl final : public Engine {
                     .prefix_cache = options.prefix_cache,
                     // Nobody shall aim prompts at one bucket; results do not depend on it.
                     .hash_seed = std::random_device{}()}),
+        drawer_(runner_->threads(), *model_->kernels),
         store_(store == nullptr
                    ? nullptr
                    : std::make_unique<StoreWorker>(std::move(store), runner_->block_bytes(),
@@ -152,14 +153,6 @@ class EngineImpl final : public Engine {
   struct Choice {
     std::shared_ptr<GenerationState> generation;
     int index = 0;
-    int produced = 0;
-    std::vector<int32_t> banned;  // end tokens, until min_tokens are produced
-    SamplingHistory history;
-  };
-  // What was drawn for one sample of a plan, until its event goes out.
-  struct Drawn {
-    float logprob = 0;
-    std::vector<TokenLogprob> top;
   };
 
   void loop();
@@ -178,10 +171,10 @@ class EngineImpl final : public Engine {
   void end_choices(const Cancellation& which, FinishReason reason);
   void end_choice(SequenceId id, FinishReason reason);
   void step();
-  void draw_all(const StepPlan& plan, MatView logits);
+  void draw(const StepPlan& plan, MatView logits);
   void note_admissions(const StepPlan& plan);
-  int32_t draw(const Sample& sample, std::span<const float> logits, Drawn* drawn);
   void deliver(std::span<const SequenceEvent> events);
+  void deliver_prompt(GenerationState* generation);
   void note_duration(double seconds);
   std::vector<int32_t> end_tokens(const Request& request) const;
   void publish_stats();
@@ -204,9 +197,9 @@ class EngineImpl final : public Engine {
   Scheduler scheduler_;
   absl::flat_hash_map<SequenceId, Choice> choices_;
   absl::flat_hash_map<const GenerationState*, SequenceId> first_sequence_;
-  SamplerScratch scratch_;
-  std::vector<int32_t> drawn_tokens_;  // parallel to the open plan's samples
-  std::vector<Drawn> drawn_;
+  Drawer drawer_;
+  std::span<Drawn> drawn_;             // parallel to the open plan's samples
+  std::vector<int32_t> drawn_tokens_;  // of them
   struct Stalled {
     std::shared_ptr<GenerationState> generation;
     Instant since;
@@ -342,7 +335,8 @@ void EngineImpl::cancel_stalled() {
 // Whether the request waits for blocks of its prompt from the disk, which has those of no scope.
 bool EngineImpl::load_stored_prefix(const std::shared_ptr<GenerationState>& generation) {
   const Request& request = generation->request();
-  if (store_ == nullptr || scope_of(request) != PrefixScope{}) return false;
+  if (store_ == nullptr || scope_of(request) != PrefixScope{} || request.prompt_logprobs >= 0)
+    return false;
   // The last token is computed anyway.
   const auto prompt = std::span(request.prompt).first(request.prompt.size() - 1);
   const int64_t cached = std::ssize(scheduler_.find_cached(prompt, {}));
@@ -393,7 +387,8 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
                                   .priority = request.priority,
                                   .tenant = request.tenant,
                                   .scope = scope_of(request),
-                                  .stop_tokens = end_tokens(request)});
+                                  .stop_tokens = end_tokens(request),
+                                  .prompt_logits = request.prompt_logprobs >= 0});
   if (!first.ok()) {
     generation->fail(first.status());
     for (int i = 0; i < request.choices; ++i) {
@@ -403,17 +398,15 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
   }
   live_adapters_->add(request.adapter);
   first_sequence_[generation.get()] = *first;
-  const bool keeps_history = uses_history(request.sampling);
+  if (request.prompt_logprobs >= 0) drawer_.begin_prompt(*first, request);
   for (int i = 0; i < request.choices; ++i) {
     if (generation->choice_ended(i)) {  // cancelled while it waited for the disk
       scheduler_.cancel({first->value + i});
       continue;
     }
-    Choice& choice = choices_[SequenceId{first->value + i}];
-    choice.generation = generation;
-    choice.index = i;
-    if (request.min_tokens > 0) choice.banned = end_tokens(request);
-    if (keeps_history) choice.history.add_prompt(request.prompt);
+    const SequenceId id{first->value + i};
+    choices_[id] = {.generation = generation, .index = i};
+    drawer_.begin({.id = id, .request = &request, .choice = i, .end_tokens = end_tokens(request)});
   }
 }
 
@@ -482,6 +475,7 @@ void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
   const std::shared_ptr<GenerationState> generation = it->second.generation;
   const int index = it->second.index;
   choices_.erase(it);
+  drawer_.end(id);
   generation->deliver({.choice = index, .finish = reason}, clock_.now());
   if (generation->all_ended()) finish(generation);
 }
@@ -490,7 +484,9 @@ void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (!generation->was_scheduled()) mailbox_->no_longer_waiting(*generation);
   std::erase_if(stalled_, [&](const Stalled& one) { return one.generation == generation; });
   if (generation->was_scheduled()) store_prefix(generation->request());
-  if (first_sequence_.erase(generation.get()) > 0) {
+  if (const auto first = first_sequence_.find(generation.get()); first != first_sequence_.end()) {
+    drawer_.end_prompt(first->second);
+    first_sequence_.erase(first);
     live_adapters_->remove(generation->request().adapter);
   }
   ++finished_;
@@ -512,7 +508,7 @@ void EngineImpl::step() {
   watchdog_.step_ends();
   const Instant ran = clock_.now();
   if (!logits.ok()) return fail_step(logits.status());
-  draw_all(plan, *logits);
+  draw(plan, *logits);
   const Instant drawn = clock_.now();
   step_time_.observe(plan.tokens, plan.positions, seconds_between(planned, drawn));
   scheduler_.set_costs(step_time_.costs());
@@ -525,13 +521,14 @@ void EngineImpl::step() {
       seconds_between(begin, planned) + seconds_between(drawn, clock_.now());
 }
 
-void EngineImpl::draw_all(const StepPlan& plan, MatView logits) {
+void EngineImpl::draw(const StepPlan& plan, MatView logits) {
+  drawn_ = drawer_.draw(plan, logits, runner_.get());
   drawn_tokens_.clear();
-  drawn_.resize(plan.samples.size());
-  const auto vocab = static_cast<size_t>(logits.cols);
-  for (size_t i = 0; i < plan.samples.size(); ++i) {
-    const std::span<const float> row(logits.row(plan.samples[i].logits_row), vocab);
-    drawn_tokens_.push_back(draw(plan.samples[i], row, &drawn_[i]));
+  for (size_t i = 0; i < drawn_.size(); ++i) {
+    const Drawn& drawn = drawn_[i];
+    drawn_tokens_.push_back(drawn.status.ok() ? drawn.token : kNoToken);
+    if (drawn.status.ok()) continue;
+    choices_.at(plan.samples[i].sequence).generation->fail(drawn.status);
   }
 }
 
@@ -554,31 +551,6 @@ void EngineImpl::note_admissions(const StepPlan& plan) {
   }
 }
 
-int32_t EngineImpl::draw(const Sample& sample, std::span<const float> logits, Drawn* drawn) {
-  const auto it = choices_.find(sample.sequence);
-  BRISK_CHECK(it != choices_.end());
-  Choice& choice = it->second;
-  const Request& request = choice.generation->request();
-  if (choice.produced == request.min_tokens) choice.banned.clear();
-  const auto result = brisk::sample(
-      {.logits = logits,
-       .params = &request.sampling,
-       .history = &choice.history,
-       .banned = choice.banned,
-       .key = {.seed = request.sampling.seed, .stream = static_cast<uint64_t>(choice.index)},
-       .position = sample.position},
-      &scratch_);
-  if (!result.ok()) {
-    choice.generation->fail(result.status());
-    return kNoToken;
-  }
-  drawn->logprob = result->logprob;
-  drawn->top.assign(result->top.begin(), result->top.end());
-  ++choice.produced;
-  if (uses_history(request.sampling)) choice.history.add_output(result->token);
-  return result->token;
-}
-
 void EngineImpl::deliver(std::span<const SequenceEvent> events) {
   const Instant now = clock_.now();
   for (size_t i = 0; i < events.size(); ++i) {
@@ -590,6 +562,7 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
     const auto it = choices_.find(event.sequence);
     BRISK_CHECK(it != choices_.end());
     const std::shared_ptr<GenerationState> generation = it->second.generation;
+    if (generation->request().prompt_logprobs >= 0) deliver_prompt(generation.get());
     TokenEvent token = {.choice = it->second.index,
                         .token = event.token,
                         .logprob = drawn_[i].logprob,
@@ -600,6 +573,7 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
     if (event.end != EndReason::kNone) {
       note_duration(seconds_between(generation->scheduled_at(), now));
       choices_.erase(it);
+      drawer_.end(event.sequence);
     }
     generation->deliver(std::move(token), now);
     if (generation->all_ended()) {
@@ -610,6 +584,11 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
       if (generation->reader_stalls(unread_max)) pause(generation);
     }
   }
+}
+
+void EngineImpl::deliver_prompt(GenerationState* generation) {
+  std::vector<PromptLogprob> logprobs = drawer_.take_prompt(first_sequence_.at(generation));
+  if (!logprobs.empty()) generation->score_prompt(std::move(logprobs));
 }
 
 void EngineImpl::note_duration(double seconds) {

@@ -51,6 +51,11 @@ GenerationStats GenerationState::stats() const {
   return stats_;
 }
 
+std::vector<PromptLogprob> GenerationState::prompt_logprobs() const {
+  absl::MutexLock lock(&mutex_);
+  return prompt_logprobs_;
+}
+
 void GenerationState::cancel_choice(int choice) {
   mailbox_->cancel({.generation = shared_from_this(), .choice = choice});
 }
@@ -97,6 +102,11 @@ bool GenerationState::reader_stalls(int64_t events_max) {
   if (stalled_ || finished_ || std::ssize(events_) < events_max) return false;
   stalled_ = true;
   return true;
+}
+
+void GenerationState::score_prompt(std::vector<PromptLogprob> logprobs) {
+  absl::MutexLock lock(&mutex_);
+  prompt_logprobs_ = std::move(logprobs);
 }
 
 void GenerationState::fail(absl::Status status) {

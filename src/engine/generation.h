@@ -28,6 +28,7 @@ class GenerationState final : public Generation,
   bool done() const override;
   absl::Status status() const override;
   GenerationStats stats() const override;
+  std::vector<PromptLogprob> prompt_logprobs() const override;
   void cancel() override { cancel_choice(kAllChoices); }
   void cancel_choice(int choice) override;
 
@@ -35,7 +36,8 @@ class GenerationState final : public Generation,
   const Request& request() const { return request_; }
   void scheduled(Instant now, int cached_tokens);  // first time only
   void deliver(TokenEvent event, Instant now);
-  void fail(absl::Status status);  // the reason for a coming kError
+  void fail(absl::Status status);                          // the reason for a coming kError
+  void score_prompt(std::vector<PromptLogprob> logprobs);  // before the first token
   // Its reader has left `events_max` events lying: true once, until it has taken them and the
   // mailbox says so.
   bool reader_stalls(int64_t events_max);
@@ -69,6 +71,7 @@ class GenerationState final : public Generation,
   bool stalled_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   GenerationStats stats_ ABSL_GUARDED_BY(mutex_);
+  std::vector<PromptLogprob> prompt_logprobs_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace brisk

@@ -15,23 +15,28 @@ namespace brisk {
 
 struct Adapter;  // engine/adapters.h
 
-// How a token is drawn from the logits, in this order: bias, penalties, temperature, top-k, top-p,
-// min-p, draw. Names and meanings as in vLLM and the OpenAI API.
+// How a token is drawn from the logits, in this order: bans, bias, penalties, temperature, top-k,
+// top-p, min-p, typical, draw. Names and meanings as in vLLM and the OpenAI API.
 struct SamplingParams {
   double temperature = 1;  // 0: the most probable token
   int top_k = 0;           // 0: all
   double top_p = 1;
-  double min_p = 0;  // relative to the most probable token
+  double min_p = 0;      // relative to the most probable token
+  double typical_p = 1;  // locally typical sampling (Meister et al. 2022, arXiv 2202.00666)
   double repetition_penalty = 1;
   double frequency_penalty = 0;
   double presence_penalty = 0;
   std::vector<std::pair<int32_t, float>> logit_bias{};
+  std::vector<int32_t> allowed_tokens{};  // empty: all
+  // The last token of each is impossible where the output ends with those before it.
+  std::vector<std::vector<int32_t>> bad_words{};
   uint64_t seed = 0;
   int logprobs = -1;  // -1: none; k: of the chosen token and of the k most probable ones
 };
 
 inline constexpr int kLogprobsMax = 20;
 inline constexpr int kChoicesMax = 128;
+inline constexpr int kBadWordTokensMax = 32;  // of one
 
 struct Request {
   std::vector<int32_t> prompt{};
@@ -46,6 +51,8 @@ struct Request {
   Tenant tenant{};   // whom it belongs to: tenants share the engine fairly
   // Requests share cached prefixes only with others of the same salt.
   uint64_t cache_salt = 0;
+  // -1: none; k: those of the prompt's tokens, and of the k most probable ones in their places.
+  int prompt_logprobs = -1;
   // Of the engine's registry; null: the model as it is.
   std::shared_ptr<const Adapter> adapter{};
 };
@@ -60,6 +67,14 @@ enum class FinishReason : uint8_t {
 struct TokenLogprob {
   int32_t token = -1;
   float logprob = 0;
+};
+
+// A token of the prompt, given those before it. The first has nothing before it: rank 0.
+struct PromptLogprob {
+  int32_t token = -1;
+  float logprob = 0;
+  int32_t rank = 0;                    // 1: the most probable; among equal ones lower ids first
+  std::vector<TokenLogprob> top = {};  // Request::prompt_logprobs of them, most probable first
 };
 
 // One step's news of one choice. The token that stops a choice is reported too (with its finish).

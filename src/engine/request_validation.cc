@@ -12,6 +12,57 @@ bool is_token(int32_t token, int vocab_size) { return token >= 0 && token < voca
 // NaN is in no range.
 bool is_within(double value, double low, double high) { return value >= low && value <= high; }
 
+absl::Status validate_allowed_tokens(const SamplingParams& params, int vocab_size) {
+  const std::vector<int32_t>& tokens = params.allowed_tokens;
+  if (tokens.size() > static_cast<size_t>(kAllowedTokensMax)) {
+    return invalid_input("allowed_token_ids has {} entries; at most {} are allowed", tokens.size(),
+                         kAllowedTokensMax);
+  }
+  for (const int32_t token : tokens) {
+    if (is_token(token, vocab_size)) continue;
+    return invalid_input("allowed_token_ids has token {}; ids are between 0 and {}", token,
+                         vocab_size - 1);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status validate_bad_words(const SamplingParams& params, int vocab_size) {
+  if (params.bad_words.size() > static_cast<size_t>(kBadWordSequencesMax)) {
+    return invalid_input("bad_words are {} sequences of tokens; at most {} are allowed",
+                         params.bad_words.size(), kBadWordSequencesMax);
+  }
+  for (const std::vector<int32_t>& word : params.bad_words) {
+    if (word.empty() || word.size() > static_cast<size_t>(kBadWordTokensMax)) {
+      return invalid_input("bad_words has one of {} tokens; each must have 1 to {}", word.size(),
+                           kBadWordTokensMax);
+    }
+    for (const int32_t token : word) {
+      if (is_token(token, vocab_size)) continue;
+      return invalid_input("bad_words has token {}; ids are between 0 and {}", token,
+                           vocab_size - 1);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status validate_logit_bias(const SamplingParams& params, int vocab_size) {
+  if (params.logit_bias.size() > static_cast<size_t>(kLogitBiasesMax)) {
+    return invalid_input("logit_bias has {} entries; at most {} are allowed",
+                         params.logit_bias.size(), kLogitBiasesMax);
+  }
+  for (const auto& [token, bias] : params.logit_bias) {
+    if (!is_token(token, vocab_size)) {
+      return invalid_input("logit_bias names token {}; ids are between 0 and {}", token,
+                           vocab_size - 1);
+    }
+    if (!is_within(static_cast<double>(bias), -100, 100)) {
+      return invalid_input("logit_bias of token {} is {}; it must be between -100 and 100", token,
+                           bias);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status validate(const SamplingParams& params, int vocab_size) {
   if (!(params.temperature >= 0) || !std::isfinite(params.temperature)) {
     return invalid_input("temperature is {}; it must be 0 or more", params.temperature);
@@ -25,6 +76,9 @@ absl::Status validate(const SamplingParams& params, int vocab_size) {
   }
   if (!is_within(params.min_p, 0, 1)) {
     return invalid_input("min_p is {}; it must be between 0 and 1", params.min_p);
+  }
+  if (!(params.typical_p > 0 && params.typical_p <= 1)) {
+    return invalid_input("typical_p is {}; it must be above 0 and at most 1", params.typical_p);
   }
   if (!(params.repetition_penalty > 0) || !std::isfinite(params.repetition_penalty)) {
     return invalid_input("repetition_penalty is {}; it must be above 0", params.repetition_penalty);
@@ -41,21 +95,9 @@ absl::Status validate(const SamplingParams& params, int vocab_size) {
     return invalid_input("logprobs is {}; it must be between 0 and {}", params.logprobs,
                          kLogprobsMax);
   }
-  if (params.logit_bias.size() > static_cast<size_t>(kLogitBiasesMax)) {
-    return invalid_input("logit_bias has {} entries; at most {} are allowed",
-                         params.logit_bias.size(), kLogitBiasesMax);
-  }
-  for (const auto& [token, bias] : params.logit_bias) {
-    if (!is_token(token, vocab_size)) {
-      return invalid_input("logit_bias names token {}; ids are between 0 and {}", token,
-                           vocab_size - 1);
-    }
-    if (!is_within(static_cast<double>(bias), -100, 100)) {
-      return invalid_input("logit_bias of token {} is {}; it must be between -100 and 100", token,
-                           bias);
-    }
-  }
-  return absl::OkStatus();
+  BRISK_RETURN_IF_ERROR(validate_logit_bias(params, vocab_size));
+  BRISK_RETURN_IF_ERROR(validate_allowed_tokens(params, vocab_size));
+  return validate_bad_words(params, vocab_size);
 }
 
 }  // namespace
@@ -77,6 +119,10 @@ absl::Status validate(const Request& request, int vocab_size) {
   if (request.min_tokens < 0 || request.min_tokens > request.max_tokens) {
     return invalid_input("min_tokens is {}; it must be between 0 and max_tokens ({})",
                          request.min_tokens, request.max_tokens);
+  }
+  if (request.prompt_logprobs < -1 || request.prompt_logprobs > kLogprobsMax) {
+    return invalid_input("prompt_logprobs is {}; it must be between 0 and {}",
+                         request.prompt_logprobs, kLogprobsMax);
   }
   if (request.stop_tokens.size() > static_cast<size_t>(kStopTokensMax)) {
     return invalid_input("stop_token_ids has {} entries; at most {} are allowed",

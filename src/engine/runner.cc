@@ -1,12 +1,17 @@
 #include "engine/runner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <new>
 #include <utility>
 
 #include "base/status.h"
 
 namespace brisk {
+
+void StepRunner::for_each(int64_t count, const std::function<void(int64_t, int)>& body) {
+  for (int64_t i = 0; i < count; ++i) body(i, 0);
+}
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const Model& model,
                                                        const RunnerOptions& options) {
@@ -46,6 +51,19 @@ void Runner::find_adapters(const StepPlan& plan) {
   for (const Slice& slice : plan.slices) {
     adapters_.push_back(live_adapters_->weights_of(slice.adapter));
   }
+}
+
+void Runner::for_each(int64_t count, const std::function<void(int64_t, int)>& body) {
+  if (count <= 1) return StepRunner::for_each(count, body);
+  // One reference, so that the team's function needs no memory of its own.
+  struct Work {
+    const std::function<void(int64_t, int)>& body;
+    const int64_t count;
+    std::atomic<int64_t> next{0};
+  } work{.body = body, .count = count};
+  team_.run([&work](Worker worker) {
+    for (int64_t i = work.next++; i < work.count; i = work.next++) work.body(i, worker.index);
+  });
 }
 
 void Runner::flatten(const StepPlan& plan) {

@@ -4,6 +4,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -36,6 +37,11 @@ class StepRunner {
   // error fails the step and nothing else.
   virtual absl::StatusOr<MatView> run(const StepPlan& plan) = 0;
 
+  // Calls body(i, thread) once for every i in [0, count), on up to threads() threads at a time,
+  // each with a number of its own; returns when all are done. `body` must not throw.
+  virtual void for_each(int64_t count, const std::function<void(int64_t, int)>& body);
+  virtual int threads() const { return 1; }
+
   // A block's KV as bytes, block_bytes() of them; between steps only.
   virtual void read_block(BlockId block, std::span<std::byte> bytes) const = 0;
   virtual void write_block(BlockId block, std::span<const std::byte> bytes) = 0;
@@ -52,6 +58,8 @@ class Runner final : public StepRunner {
   // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options, and names only
   // adapters that are live.
   absl::StatusOr<MatView> run(const StepPlan& plan) override;
+  void for_each(int64_t count, const std::function<void(int64_t, int)>& body) override;
+  int threads() const override { return team_.size(); }
   void read_block(BlockId block, std::span<std::byte> bytes) const override {
     kv_->read_block(block.value, bytes);
   }

@@ -81,6 +81,7 @@ void TextStream::push(const TokenEvent& event) {
   if (finish_.has_value()) return;
   if (event.token >= 0) {
     ++tokens_;
+    logprob_sum_ += static_cast<double>(event.logprob);
     if (event.finish != FinishReason::kStop || options_.include_stop) {
       const int64_t begin = bytes_;
       const int64_t offset = characters_;

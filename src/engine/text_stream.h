@@ -93,6 +93,8 @@ class TextStream {
   bool hit_stop_string() const { return hit_stop_string_; }
   // Tokens taken, with the one that stopped. What came after a stop string does not count.
   int tokens() const { return tokens_; }
+  // Of those tokens, where the request asked for log-probabilities.
+  double logprob_sum() const { return logprob_sum_; }
 
  private:
   struct Pending {
@@ -114,6 +116,7 @@ class TextStream {
   int64_t bytes_ = 0;       // appended in all
   int64_t characters_ = 0;  // appended in all
   int tokens_ = 0;
+  double logprob_sum_ = 0;
   std::optional<FinishReason> finish_;
   bool hit_stop_string_ = false;
 };

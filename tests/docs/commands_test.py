@@ -46,6 +46,11 @@ def real(command, directory):
             word = word.removesuffix("ADAPTER") + ADAPTER
         elif word == "FILE":
             word = str(text)
+        elif word == "keys.txt":
+            (directory / word).write_text("sk-alice 3\nsk-bob\n")
+            word = str(directory / word)
+        elif word == "kv-cache":
+            word = str(directory / word)
         elif re.fullmatch(r"[A-Za-z-]+\.gguf", word):
             word = str(directory / word)
         elif word == "llama-3.2-1b":

@@ -145,6 +145,124 @@ TEST_F(EngineTest, AReaderThatNeverReadsIsCancelledInTheEnd) {
   EXPECT_EQ(engine_->stats().paused, 0);
 }
 
+// The log-probabilities of the prompt, and the generated tokens.
+struct Scored {
+  std::vector<PromptLogprob> prompt;
+  std::vector<TokenEvent> events;
+};
+Scored read_scores(Generation& generation) {
+  Scored scored;
+  scored.events = generation.wait_and_take();
+  scored.prompt = generation.prompt_logprobs();  // complete with the first event
+  while (!generation.done()) {
+    for (TokenEvent& event : generation.wait_and_take()) scored.events.push_back(std::move(event));
+  }
+  return scored;
+}
+
+Request continuation_of(std::vector<int32_t> prompt, int max_tokens) {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.ignore_eos = true;
+  request.sampling.temperature = 0;
+  request.sampling.logprobs = 3;
+  return request;
+}
+
+TEST_F(EngineTest, APromptsLogprobsAreThoseOfGeneratingIt) {
+  start({});
+  const Scored generated = read_scores(*engine_->submit(continuation_of({1, 2}, 60)).value());
+  std::vector<int32_t> prompt = {1, 2};
+  for (const TokenEvent& event : generated.events) prompt.push_back(event.token);
+  for (const int tokens_per_step : {512, 7}) {
+    start({.tokens_per_step_max = tokens_per_step});
+    Request request = continuation_of(prompt, 2);
+    request.prompt_logprobs = 3;
+    request.choices = 2;
+    const auto generation = engine_->submit(request).value();
+    const auto other = submit(30, 30);
+    const Scored scored = read_scores(*generation);
+    ASSERT_EQ(scored.prompt.size(), prompt.size());
+    EXPECT_EQ(scored.prompt[0].token, 1);
+    EXPECT_EQ(scored.prompt[0].rank, 0);
+    for (size_t i = 2; i < prompt.size(); ++i) {
+      const PromptLogprob& at = scored.prompt[i];
+      const TokenEvent& event = generated.events[i - 2];
+      EXPECT_EQ(at.token, event.token);
+      EXPECT_EQ(at.logprob, event.logprob) << i;
+      EXPECT_EQ(at.rank, 1) << "it was the most probable";
+      ASSERT_EQ(at.top.size(), event.top.size());
+      for (size_t k = 0; k < at.top.size(); ++k) {
+        EXPECT_EQ(at.top[k].token, event.top[k].token);
+        EXPECT_EQ(at.top[k].logprob, event.top[k].logprob);
+      }
+    }
+    read_to_the_end(*other);
+  }
+}
+
+TEST_F(EngineTest, APromptsLogprobsOutliveACancelledFirstChoice) {
+  script_.step_ms = 2;
+  start({.tokens_per_step_max = 4});
+  Request request = continuation_of(std::vector<int32_t>(40, 2), 3);
+  request.prompt_logprobs = 0;
+  request.choices = 2;
+  const auto generation = engine_->submit(request).value();
+  EXPECT_TRUE(eventually([&] { return engine_->stats().running > 0; }));
+  generation->cancel_choice(0);
+  const Ended ended = read_to_the_end(*generation);
+  EXPECT_GE(ended.tokens, 3);
+  const std::vector<PromptLogprob> prompt = generation->prompt_logprobs();
+  ASSERT_EQ(prompt.size(), 40u);
+  for (size_t i = 1; i < prompt.size(); ++i) EXPECT_GT(prompt[i].rank, 0) << i;
+}
+
+TEST_F(EngineTest, BadWordsAndAllowedTokensHoldForAWholeAnswer) {
+  start({});
+  Request request = continuation_of({1, 2}, 40);
+  const Scored free = read_scores(*engine_->submit(request).value());
+  const int32_t first = free.events[0].token, second = free.events[1].token;
+  request.sampling.bad_words = {{first, second}};
+  const Scored without = read_scores(*engine_->submit(request).value());
+  EXPECT_EQ(without.events[0].token, first);
+  EXPECT_NE(without.events[1].token, second);
+  for (size_t i = 1; i < without.events.size(); ++i) {
+    EXPECT_FALSE(without.events[i - 1].token == first && without.events[i].token == second) << i;
+  }
+  request.sampling.allowed_tokens = {2, 3};
+  request.sampling.bad_words.clear();
+  for (const TokenEvent& event : read_scores(*engine_->submit(request).value()).events) {
+    EXPECT_TRUE(event.token == 2 || event.token == 3);
+  }
+}
+
+TEST_F(EngineTest, AnswersDoNotDependOnTheNumberOfThreads) {
+  std::vector<int32_t> answers[2];
+  for (const int threads : {1, 3}) {
+    EngineOptions options;
+    options.threads = threads;
+    options.kv_tokens = 64 * 16;
+    const auto engine = Engine::create(small_.model, options).value();
+    std::vector<std::shared_ptr<Generation>> generations;
+    for (uint64_t i = 0; i < 8; ++i) {
+      Request request = continuation_of({1, 2, static_cast<int32_t>(i % 5)}, 20);
+      request.sampling.temperature = 1;
+      request.sampling.top_p = i % 2 == 0 ? 1 : 0.9;
+      request.sampling.typical_p = i % 3 == 0 ? 0.5 : 1;
+      request.sampling.seed = i;
+      generations.push_back(engine->submit(request).value());
+    }
+    for (const auto& generation : generations) {
+      for (const TokenEvent& event : read_scores(*generation).events) {
+        answers[threads > 1].push_back(event.token);
+      }
+    }
+  }
+  EXPECT_EQ(answers[0].size(), 160u);
+  EXPECT_EQ(answers[0], answers[1]);
+}
+
 TEST_F(EngineTest, StoredPrefixesComeBackAfterARestart) {
   const std::string directory = testing::TempDir() + "brisk_engine_store";
   std::filesystem::remove_all(directory);
@@ -160,6 +278,7 @@ TEST_F(EngineTest, StoredPrefixesComeBackAfterARestart) {
     EXPECT_TRUE(eventually([&] { return engine_->stats().running == 0; }));
     EXPECT_EQ(engine_->stats().restored_tokens, run == 2 ? 96 : 0);
     EXPECT_EQ(generation->stats().cached_tokens, run == 2 ? 96 : 0);
+    engine_.reset();  // what it stores is on the disk now
   }
   EXPECT_EQ(answers[0].size(), 20u);
   EXPECT_EQ(answers[1], answers[0]);

@@ -37,10 +37,13 @@ TEST(ValidateRequest, AcceptsTheEndsOfEveryRange) {
                              .top_k = -1,
                              .top_p = 1,
                              .min_p = 1,
+                             .typical_p = 1,
                              .repetition_penalty = 0.01,
                              .frequency_penalty = -2,
                              .presence_penalty = 2,
                              .logit_bias = {{99, -100.0f}, {0, 100.0f}},
+                             .allowed_tokens = {0, 99},
+                             .bad_words = {std::vector<int32_t>(kBadWordTokensMax, 99)},
                              .seed = 0,
                              .logprobs = kLogprobsMax};
             }),
@@ -57,6 +60,7 @@ TEST(ValidateRequest, NamesTheFieldThatIsOutOfRange) {
   }
   for (const double bad : {0.0, -1.0, 1.01, nan}) {
     starts(refusal([&](Request* r) { r->sampling.top_p = bad; }), "top_p");
+    starts(refusal([&](Request* r) { r->sampling.typical_p = bad; }), "typical_p");
   }
   for (const double bad : {-0.01, 1.01, nan}) {
     starts(refusal([&](Request* r) { r->sampling.min_p = bad; }), "min_p");
@@ -76,6 +80,19 @@ TEST(ValidateRequest, NamesTheFieldThatIsOutOfRange) {
   starts(refusal([](Request* r) { r->sampling.logit_bias = {{1, 101.0f}}; }), "logit_bias");
   starts(refusal([](Request* r) { r->sampling.logit_bias.resize(kLogitBiasesMax + 1); }),
          "logit_bias");
+  starts(refusal([](Request* r) { r->sampling.allowed_tokens = {100}; }), "allowed_token_ids");
+  starts(refusal([](Request* r) { r->sampling.allowed_tokens.resize(kAllowedTokensMax + 1); }),
+         "allowed_token_ids");
+  starts(refusal([](Request* r) { r->sampling.bad_words = {{1, -1}}; }), "bad_words");
+  starts(refusal([](Request* r) { r->sampling.bad_words = {{1}, {}}; }), "bad_words");
+  starts(refusal([](Request* r) {
+           r->sampling.bad_words = {{1}}, r->sampling.bad_words[0].resize(kBadWordTokensMax + 1);
+         }),
+         "bad_words");
+  starts(refusal([](Request* r) { r->sampling.bad_words.assign(kBadWordSequencesMax + 1, {1}); }),
+         "bad_words");
+  starts(refusal([](Request* r) { r->prompt_logprobs = 21; }), "prompt_logprobs");
+  starts(refusal([](Request* r) { r->prompt_logprobs = -2; }), "prompt_logprobs");
   starts(refusal([](Request* r) { r->prompt = {}; }), "prompt");
   starts(refusal([](Request* r) { r->prompt = {1, 100}; }), "prompt");
   starts(refusal([](Request* r) { r->prompt = {-1}; }), "prompt");

@@ -1,8 +1,10 @@
 // The numerics contract (DESIGN 3): what a request gets, token by token and log-probability by
 // log-probability, bit by bit, does not depend on who shares its steps, how its prompt was cut,
 // whether its prefix was cached, whether it was preempted, or how many threads there are.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -213,6 +215,42 @@ TEST_P(Invariance, SixteenBitCachesKeepTheContractToo) {
     options.threads = 2;
     options.prefix_cache = true;
     EXPECT_EQ(run_together(model_, options, requests_), alone);
+  }
+}
+
+// Prompts of 64 tokens and more are stored; a second engine, as after a restart, finds them.
+TEST_P(Invariance, PrefixesFromTheDiskEqualComputedOnes) {
+  for (const KvDType dtype : {KvDType::kAuto, KvDType::kBF16, KvDType::kInt8}) {
+    const std::string directory = fmt::format("{}brisk_invariance_store_{}", testing::TempDir(),
+                                              testing::UnitTest::GetInstance()->random_seed());
+    std::filesystem::remove_all(directory);
+    EngineOptions options = small_engine();
+    options.kv_dtype = dtype;
+    const std::vector<Answers> computed = run_together(model_, options, requests_);
+    options.prefix_cache = true;
+    options.store_directory = directory;
+    options.tokens_per_step_max = 16;
+    options.threads = 2;
+    EXPECT_EQ(run_together(model_, options, requests_), computed);
+    EngineStats stats;
+    EXPECT_EQ(run_together(model_, options, requests_, &stats), computed);
+    const bool has_long = std::ranges::any_of(
+        requests_, [](const Request& request) { return request.prompt.size() >= 64; });
+    EXPECT_EQ(stats.restored_tokens > 0, has_long);
+    std::filesystem::remove_all(directory);
+  }
+}
+
+TEST_P(Invariance, PoliciesAndPausesChangeNothing) {
+  for (const BatchPolicy policy :
+       {BatchPolicy::kSplitFuse, BatchPolicy::kIteration, BatchPolicy::kStatic}) {
+    EngineOptions options = small_engine();
+    options.policy = policy;
+    options.stretch_percent = 110;
+    options.tokens_per_step_max = 64;
+    options.unread_events_max = 3;  // the answers are read one after the other
+    options.prefix_cache = true;
+    EXPECT_EQ(run_together(model_, options, requests_), alone_) << static_cast<int>(policy);
   }
 }
 

@@ -1,7 +1,9 @@
 // An engine without a model. It repeats the prompt's bytes, one token a step, so that every answer
 // can be foretold; and it can be slow, stuck, full or failing on demand.
 //
-// "abc" gives "abcabca..."; choice i begins i bytes later; "$" ends the turn.
+// "abc" gives "abcabca..."; choice i begins i bytes later; "$" ends the turn. In an answer
+// "z" has the logprob -0.25 and all else -0.5; in a prompt the token at position p has -p and rank
+// p.
 #pragma once
 
 #include <condition_variable>
@@ -153,6 +155,17 @@ class FakeEngine final : public Engine {
       const std::lock_guard<std::mutex> lock(engine.mutex_);
       return stats_;
     }
+    std::vector<PromptLogprob> prompt_logprobs() const override {
+      std::vector<PromptLogprob> all;
+      for (const int32_t token : request.prompt) {
+        const auto p = static_cast<int32_t>(all.size());
+        all.push_back({.token = token, .logprob = static_cast<float>(-p), .rank = p});
+        for (int32_t k = 0; p > 0 && k < request.prompt_logprobs; ++k) {
+          all.back().top.push_back({.token = 'p' + k, .logprob = -0.125f * static_cast<float>(k)});
+        }
+      }
+      return request.prompt_logprobs < 0 ? std::vector<PromptLogprob>() : all;
+    }
     void cancel() override {
       const std::lock_guard<std::mutex> lock(engine.mutex_);
       cancelled.assign(cancelled.size(), true);
@@ -232,7 +245,7 @@ class FakeEngine final : public Engine {
     } else {
       const size_t at = (static_cast<size_t>(produced) + choice) % work.bytes.size();
       event.token = work.bytes[at] == '$' ? kEnd : work.bytes[at];
-      event.logprob = -0.5f;
+      event.logprob = event.token == 'z' ? -0.25f : -0.5f;
       for (int k = 0; k < work.request.sampling.logprobs; ++k) {
         event.top.push_back(
             {.token = (event.token + k) % 256, .logprob = -0.5f - static_cast<float>(k)});

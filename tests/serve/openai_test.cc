@@ -1,5 +1,6 @@
 // OpenAI's endpoints over a fake engine: shapes, orders, errors, exactly as client libraries
 // expect.
+#include <map>
 #include <set>
 #include <thread>
 
@@ -304,6 +305,105 @@ TEST_F(OpenAiTest, BosIsNeverDoubled) {
               testing::ElementsAre('[', test::kBos, ']', 'u', 's', 'e', 'r', ':', '$', '|'));
 }
 
+TEST_F(OpenAiTest, PassesBansOnAsTokens) {
+  start();
+  const Answer answer = post("/v1/chat/completions", R"({
+      "messages":[{"role":"user","content":"a$"}], "typical_p":0.5,
+      "allowed_token_ids":[1,97], "bad_words":["b"," cd"]})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  const SamplingParams sampling = engine_->last_request().sampling;
+  EXPECT_EQ(sampling.typical_p, 0.5);
+  EXPECT_THAT(sampling.allowed_tokens, testing::ElementsAre(1, 97));
+  // A space is a token of its own here, so that words with one before them are longer.
+  EXPECT_THAT(sampling.bad_words,
+              testing::ElementsAre(testing::ElementsAre('b'), testing::ElementsAre('c', 'd')));
+}
+
+TEST_F(OpenAiTest, PromptLogprobsHaveVllmsShape) {
+  start();
+  const Json expected = Json::parse(R"([null,
+      {"97": {"logprob": -1, "rank": 1, "decoded_token": "a"},
+       "112": {"logprob": 0, "rank": 1, "decoded_token": "p"}},
+      {"98": {"logprob": -2, "rank": 2, "decoded_token": "b"},
+       "112": {"logprob": 0, "rank": 1, "decoded_token": "p"}}])");
+  const Answer plain =
+      post("/v1/completions", R"({"prompt":"ab","max_tokens":2,"prompt_logprobs":1,"n":2})");
+  ASSERT_EQ(plain.status, 200) << plain.raw.body;
+  for (const int i : {0, 1}) EXPECT_EQ(plain.json["choices"][i]["prompt_logprobs"], expected);
+  EXPECT_TRUE(plain.json["choices"][0]["logprobs"].is_null());
+  const Answer chat = post("/v1/chat/completions", R"({"prompt_logprobs":0,"max_tokens":1,
+      "messages":[{"role":"user","content":"x"}],"chat_template":"t"})");
+  ASSERT_EQ(chat.status, 200) << chat.raw.body;
+  EXPECT_EQ(chat.json["prompt_logprobs"].size(), 10u) << "[t]user:x|";
+  EXPECT_EQ(chat.json["prompt_logprobs"][1],
+            Json::parse(R"({"116": {"logprob": -1, "rank": 1, "decoded_token": "t"}})"));
+  EXPECT_FALSE(
+      post("/v1/completions", R"({"prompt":"ab"})").json["choices"][0].contains("prompt_logprobs"));
+}
+
+TEST_F(OpenAiTest, EchoWithLogprobsCoversThePrompt) {
+  start();
+  const Json expected = Json::parse(R"({
+      "tokens": ["<s>", "é"], "token_logprobs": [null, -1],
+      "top_logprobs": [null, {"p": 0, "a": -1}], "text_offset": [0, 0]})");
+  const Answer whole =
+      post("/v1/completions", R"({"prompt":"ab","max_tokens":2,"logprobs":1,"echo":true})");
+  ASSERT_EQ(whole.status, 200) << whole.raw.body;
+  EXPECT_EQ(whole.json["choices"][0]["text"], "abab");
+  const Json logprobs = Json::parse(R"({
+      "tokens": ["<s>", "a", "b", "a", "b"], "token_logprobs": [null, -1, -2, -0.5, -0.5],
+      "top_logprobs": [null, {"p": 0, "a": -1}, {"p": 0, "b": -2}, {"a": -0.5}, {"b": -0.5}],
+      "text_offset": [0, 0, 1, 2, 3]})");
+  EXPECT_EQ(whole.json["choices"][0]["logprobs"], logprobs);
+  const Events events = stream("/v1/completions", R"({"prompt":"ab","max_tokens":2,"logprobs":1,
+      "echo":true,"stream":true})");
+  EXPECT_EQ(events.text(), "abab");
+  std::map<std::string, Json> streamed;
+  for (const Json& chunk : events.chunks) {
+    const Json& entry = chunk["choices"][0]["logprobs"];
+    for (const auto& [key, values] : entry.items()) {
+      for (const Json& value : values) streamed[key].push_back(value);
+    }
+  }
+  EXPECT_EQ(Json(streamed), logprobs);
+}
+
+TEST_F(OpenAiTest, OnlyThePromptIsScoredWhenNothingIsToBeGenerated) {
+  start();
+  const Answer answer =
+      post("/v1/completions", R"({"prompt":"a$","max_tokens":0,"logprobs":0,"echo":true})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  const Json& choice = answer.json["choices"][0];
+  EXPECT_EQ(choice["text"], "a$");
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["logprobs"]["tokens"], Json::parse(R"(["<s>", "a", "$"])"));
+  EXPECT_EQ(choice["logprobs"]["token_logprobs"], Json::parse("[null, -1, -2]"));
+  EXPECT_EQ(answer.json["usage"]["completion_tokens"], 0);
+  const Events events =
+      stream("/v1/completions", R"({"prompt":"ab","max_tokens":0,"echo":true,"stream":true})");
+  EXPECT_EQ(events.text(), "ab");
+  EXPECT_EQ(events.finish(), "length");
+}
+
+TEST_F(OpenAiTest, BestOfGivesTheChoicesWithTheHighestMeanLogprob) {
+  start();
+  const Answer answer = post("/v1/completions", R"({"prompt":["azzb","czd"],"max_tokens":2,
+      "n":2,"best_of":4,"logprobs":0})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  std::vector<std::string> texts;
+  for (const Json& choice : answer.json["choices"]) {
+    EXPECT_EQ(choice["index"], texts.size());
+    EXPECT_EQ(choice["logprobs"]["tokens"].size(), 2u);
+    texts.push_back(choice["text"]);
+  }
+  EXPECT_THAT(texts, testing::ElementsAre("zz", "az", "cz", "zd"));
+  EXPECT_EQ(answer.json["usage"]["completion_tokens"], 16) << "all candidates were generated";
+  const Answer plain = post("/v1/completions", R"({"prompt":"ab","max_tokens":1,"best_of":2})");
+  EXPECT_EQ(plain.json["choices"].size(), 1u);
+  EXPECT_TRUE(plain.json["choices"][0]["logprobs"].is_null());
+  EXPECT_EQ(engine_->last_request().sampling.logprobs, 0);
+}
+
 struct Refused {
   const char* body;
   const char* param;
@@ -366,16 +466,30 @@ TEST_F(OpenAiTest, RefusesWrongCompletions) {
       {R"({"prompt":"a","logit_bias":[1]})", "logit_bias"},
       {R"({"prompt":"a","logprobs":21})", "logprobs"},
       {R"({"prompt":"a","logprobs":true})", "logprobs"},
-      {R"({"prompt":"a","logprobs":1,"echo":true})", "logprobs"},
       {R"({"prompt":"a","stream":"yes"})", "stream"},
       {R"({"prompt":"a","stream_options":{"include_usage":true}})", "stream_options"},
       {R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})",
        "stream_options.include_usage"},
       {R"({"prompt":"a","stream":true,"stream_options":{"x":1}})", "stream_options.x"},
       {R"({"prompt":"a","suffix":"b"})", "suffix"},
-      {R"({"prompt":"a","best_of":2})", "best_of"},
+      {R"({"prompt":"a","n":2,"best_of":1})", "best_of"},
+      {R"({"prompt":"a","best_of":2,"stream":true})", "best_of"},
+      {R"({"prompt":"a","best_of":129})", "best_of"},
+      {R"({"prompt":["a","b","c"],"best_of":100})", "n"},
       {R"({"prompt":"a","cache_salt":""})", "cache_salt"},
-      {R"({"prompt":"a","prompt_logprobs":0})", "prompt_logprobs"},
+      {R"({"prompt":"a","prompt_logprobs":-1})", "prompt_logprobs"},
+      {R"({"prompt":"a","prompt_logprobs":21})", "prompt_logprobs"},
+      {R"({"prompt":"a","prompt_logprobs":0,"stream":true})", "prompt_logprobs"},
+      {R"({"prompt":"a","typical_p":0})", "typical_p"},
+      {R"({"prompt":"a","typical_p":1.5})", "typical_p"},
+      {R"({"prompt":"a","allowed_token_ids":[]})", "allowed_token_ids"},
+      {R"({"prompt":"a","allowed_token_ids":[-1]})", "allowed_token_ids"},
+      {R"({"prompt":"a","allowed_token_ids":"a"})", "allowed_token_ids"},
+      {R"({"prompt":"a","bad_words":["a",""]})", "bad_words"},
+      {R"({"prompt":"a","bad_words":["  "]})", "bad_words"},
+      {R"({"prompt":"a","bad_words":[7]})", "bad_words"},
+      {R"({"prompt":"a","bad_words":["one of more tokens than are allowed"]})", "bad_words"},
+      {R"({"prompt":"a","max_tokens":0,"stream":true})", "max_tokens"},
       {R"({"prompt":"a","truncate_prompt_tokens":0})", "truncate_prompt_tokens"},
       {R"({"prompt":"a","structured_outputs":{"regex":"a"}})", "structured_outputs"},
       {R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},

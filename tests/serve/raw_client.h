@@ -91,7 +91,7 @@ class RawClient {
   }
 
   // The next response on this connection; `status` stays 0 when none came in time.
-  RawResponse read_response(double seconds = 20, bool to_head = false) {
+  RawResponse read_response(double seconds = 120, bool to_head = false) {
     RawResponse response;
     const auto deadline = deadline_in(seconds);
     if (!fill_until(deadline, [this] { return read_.find("\r\n\r\n") != std::string::npos; })) {
@@ -116,7 +116,7 @@ class RawClient {
   }
 
   // Reads until `marker` has come (and is taken), or false.
-  bool read_until(std::string_view marker, double seconds = 20) {
+  bool read_until(std::string_view marker, double seconds = 120) {
     const bool found = fill_until(
         deadline_in(seconds), [this, marker] { return read_.find(marker) != std::string::npos; });
     if (found) take(read_.find(marker) + marker.size());

@@ -114,6 +114,41 @@ TEST_F(RealEngineTest, LogprobsAreThoseOfTheChosenTokens) {
   EXPECT_EQ(text, answer.json["choices"][0]["message"]["content"]);
 }
 
+TEST_F(RealEngineTest, AnEchoHasTheLogprobsThatItsTextHadWhenItWasGenerated) {
+  const Answer told = post("/v1/completions", R"({"prompt":"Once upon a time","temperature":0,
+      "max_tokens":20,"logprobs":2})");
+  ASSERT_EQ(told.status, 200) << told.raw.body;
+  const std::string text = told.json["choices"][0]["text"];
+  const Answer echo = post(
+      "/v1/completions",
+      Json{
+          {"prompt", "Once upon a time" + text}, {"max_tokens", 0}, {"logprobs", 2}, {"echo", true}}
+          .dump());
+  ASSERT_EQ(echo.status, 200) << echo.raw.body;
+  EXPECT_EQ(echo.json["choices"][0]["text"], "Once upon a time" + text);
+  const Json& generated = told.json["choices"][0]["logprobs"];
+  const Json& scored = echo.json["choices"][0]["logprobs"];
+  const size_t before = scored["tokens"].size() - generated["tokens"].size();
+  for (size_t i = 0; i < generated["tokens"].size(); ++i) {
+    for (const char* key : {"tokens", "token_logprobs", "top_logprobs"}) {
+      EXPECT_EQ(scored[key][before + i], generated[key][i]) << key << i;
+    }
+    EXPECT_EQ(scored["text_offset"][before + i], 16 + generated["text_offset"][i].get<int>());
+  }
+}
+
+TEST_F(RealEngineTest, BadWordsStayOutOfTheStory) {
+  const auto tell = [&](const char* more) {
+    return post("/v1/completions", fmt::format(R"({{"prompt":"Once upon a time","temperature":0,
+        "max_tokens":40{}}})",
+                                               more))
+        .json["choices"][0]["text"]
+        .get<std::string>();
+  };
+  EXPECT_THAT(tell(""), testing::HasSubstr("Lily"));
+  EXPECT_THAT(tell(R"(,"bad_words":["Lily"])"), testing::Not(testing::HasSubstr("Lily")));
+}
+
 TEST_F(RealEngineTest, ACachedPromptIsTold) {
   const std::string body =
       R"({"max_tokens":4,"temperature":0,"prompt":"Once upon a time, there was a little girl )"
@@ -193,6 +228,8 @@ TEST_F(RealEngineTest, RefusesIdsThatTheVocabularyLacks) {
   EXPECT_EQ(stop.json["error"]["param"], "stop_token_ids");
   const Answer bias = post("/v1/completions", R"({"prompt":"a","logit_bias":{"512":1}})");
   EXPECT_EQ(bias.json["error"]["param"], "logit_bias");
+  const Answer allowed = post("/v1/completions", R"({"prompt":"a","allowed_token_ids":[512]})");
+  EXPECT_EQ(allowed.json["error"]["param"], "allowed_token_ids");
 }
 
 TEST(ChatRenderer, CutsBehindTheLastMessage) {

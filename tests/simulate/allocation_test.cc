@@ -80,8 +80,10 @@ TEST(Sampler, AllocatesNothingOnceItHasSeenTheVocabulary) {
   const SamplingParams params = {.top_k = 2000,
                                  .top_p = 0.9,
                                  .min_p = 0.01,
+                                 .typical_p = 0.9,
                                  .frequency_penalty = 0.1,
                                  .logit_bias = {{7, 1.0f}},
+                                 .bad_words = {{4000}, {3, 4}},
                                  .logprobs = 5};
   SamplerScratch scratch;
   const auto draw = [&](int64_t position) {
@@ -173,6 +175,8 @@ TEST(Engine, AllocatesNothingInASteadyStep) {
     request.ignore_eos = true;
     request.sampling.temperature = 1;
     request.sampling.repetition_penalty = 1.1;
+    request.sampling.top_p = i % 2 == 0 ? 0.9 : 1;
+    request.sampling.bad_words = {{1, 2, 3}};
     request.sampling.seed = static_cast<uint64_t>(i);
     generations.push_back(engine->submit(request).value());
   }

@@ -25,23 +25,50 @@ double penalized(double logit, const SamplingParams& params, int32_t output_coun
          (output_count > 0 ? params.presence_penalty : 0);
 }
 
+bool penalizes(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.frequency_penalty != 0 ||
+         params.presence_penalty != 0;
+}
+
+void allow_only(std::span<const int32_t> tokens, std::span<const float> given,
+                std::vector<float>* adjusted) {
+  adjusted->assign(given.size(), kImpossible);
+  for (const int32_t token : tokens) {
+    BRISK_CHECK(token >= 0 && static_cast<size_t>(token) < given.size());
+    (*adjusted)[static_cast<size_t>(token)] = given[static_cast<size_t>(token)];
+  }
+}
+
+bool is_at_its_end(std::span<const int32_t> bad_word, const SamplingHistory* history) {
+  const auto before = bad_word.first(bad_word.size() - 1);
+  return before.empty() || (history != nullptr && history->ends_with(before));
+}
+
 // The logits after bans, biases and penalties: the given ones if there are none.
 std::span<const float> adjust(const SampleInput& input, std::vector<float>* adjusted) {
   const SamplingParams& params = *input.params;
-  const bool penalizes = input.history != nullptr && uses_history(params);
-  if (input.banned.empty() && params.logit_bias.empty() && !penalizes) return input.logits;
+  const bool has_penalties = input.history != nullptr && penalizes(params);
+  const bool allows_all = params.allowed_tokens.empty();
+  if (allows_all && params.bad_words.empty() && input.banned.empty() && params.logit_bias.empty() &&
+      !has_penalties) {
+    return input.logits;
+  }
 
-  adjusted->assign(input.logits.begin(), input.logits.end());
+  if (allows_all) adjusted->assign(input.logits.begin(), input.logits.end());
+  if (!allows_all) allow_only(params.allowed_tokens, input.logits, adjusted);
   const auto logit_of = [&](int32_t token) -> float& {
     BRISK_CHECK(token >= 0 && static_cast<size_t>(token) < adjusted->size());
     return (*adjusted)[static_cast<size_t>(token)];
   };
+  for (const std::vector<int32_t>& word : params.bad_words) {
+    if (is_at_its_end(word, input.history)) logit_of(word.back()) = kImpossible;
+  }
   for (const int32_t token : input.banned) logit_of(token) = kImpossible;
   for (const auto& [token, bias] : params.logit_bias) {
     float& logit = logit_of(token);
     logit = finite_or_impossible(static_cast<double>(logit) + static_cast<double>(bias));
   }
-  if (!penalizes) return *adjusted;
+  if (!has_penalties) return *adjusted;
   for (const auto& [token, output_count] : input.history->entries()) {
     float& logit = logit_of(token);
     logit = finite_or_impossible(penalized(static_cast<double>(logit), params, output_count));
@@ -49,34 +76,41 @@ std::span<const float> adjust(const SampleInput& input, std::vector<float>* adju
   return *adjusted;
 }
 
-int32_t draw(const SampleInput& input, std::span<const float> logits, const LogitRange& range,
-             WeightScratch* scratch) {
+int32_t draw(const SampleInput& input, const ScannedLogits& row, SamplerScratch* scratch) {
   const SamplingParams& params = *input.params;
-  if (params.temperature == 0) return most_probable(logits);
-  TokenWeights weights(logits, range, params.temperature, scratch);
+  if (params.temperature == 0) return most_probable(row);
+  TokenWeights weights(*scratch->kernels, row, params.temperature, &scratch->weights);
   if (params.top_k > 0) weights.keep_heaviest(params.top_k);
   if (params.top_p < 1) weights.keep_mass(params.top_p);
   if (params.min_p > 0) weights.keep_above(params.min_p);
+  if (params.typical_p < 1) weights.keep_typical(params.typical_p);
   return weights.draw(uniform(input.key, static_cast<uint64_t>(input.position)));
 }
 
+double normalizer_of(const ScannedLogits& row, const SamplerScratch& scratch) {
+  return static_cast<double>(row.highest) + log_total(*scratch.kernels, row);
+}
+
 // The `count` most probable tokens, most probable first, lower ids first among equal ones.
-void find_top(std::span<const float> logits, size_t count, double normalizer,
-              std::vector<TokenLogprob>* top) {
-  top->clear();
-  count = std::min(count, logits.size());
-  if (count == 0) return;
-  top->reserve(count + 1);
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (top->size() == count && !(logits[i] > top->back().logprob)) continue;
+std::span<const TokenLogprob> find_top(const ScannedLogits& row, int count, double normalizer,
+                                       SamplerScratch* scratch) {
+  auto& top = scratch->top;
+  top.clear();
+  const size_t wanted = std::min(static_cast<size_t>(count), row.logits.size());
+  if (wanted == 0) return top;
+  top.reserve(wanted + 1);
+  for (const int32_t token : heaviest(*scratch->kernels, row, wanted, &scratch->weights)) {
+    const float logit = row.logits[static_cast<size_t>(token)];
+    if (top.size() == wanted && !(logit > top.back().logprob)) continue;
     const auto place =
-        std::ranges::upper_bound(*top, logits[i], std::ranges::greater{}, &TokenLogprob::logprob);
-    top->insert(place, {.token = static_cast<int32_t>(i), .logprob = logits[i]});
-    if (top->size() > count) top->pop_back();
+        std::ranges::upper_bound(top, logit, std::ranges::greater{}, &TokenLogprob::logprob);
+    top.insert(place, {.token = token, .logprob = logit});
+    if (top.size() > wanted) top.pop_back();
   }
-  for (auto& [token, logprob] : *top) {
+  for (auto& [token, logprob] : top) {
     logprob = static_cast<float>(static_cast<double>(logprob) - normalizer);
   }
+  return top;
 }
 
 }  // namespace
@@ -85,7 +119,17 @@ void SamplingHistory::add_prompt(std::span<const int32_t> tokens) {
   for (const int32_t token : tokens) entry_of(token);
 }
 
-void SamplingHistory::add_output(int32_t token) { ++entry_of(token).output_count; }
+void SamplingHistory::add_output(int32_t token) {
+  ++entry_of(token).output_count;
+  std::copy(last_.begin() + 1, last_.end(), last_.begin());
+  last_.back() = token;
+  last_count_ = std::min(last_count_ + 1, static_cast<int>(last_.size()));
+}
+
+bool SamplingHistory::ends_with(std::span<const int32_t> tokens) const {
+  const std::span<const int32_t> known = std::span(last_).last(static_cast<size_t>(last_count_));
+  return tokens.size() <= known.size() && std::ranges::equal(tokens, known.last(tokens.size()));
+}
 
 SamplingHistory::Entry& SamplingHistory::entry_of(int32_t token) {
   const auto [place, is_new] = index_.try_emplace(token, entries_.size());
@@ -94,33 +138,49 @@ SamplingHistory::Entry& SamplingHistory::entry_of(int32_t token) {
 }
 
 bool uses_history(const SamplingParams& params) {
-  return params.repetition_penalty != 1 || params.frequency_penalty != 0 ||
-         params.presence_penalty != 0;
+  return penalizes(params) || !params.bad_words.empty();
 }
 
 absl::StatusOr<SampledToken> sample(const SampleInput& input, SamplerScratch* scratch) {
   const SamplingParams& params = *input.params;
-  const LogitRange given = range_of(input.logits);
+  const ScannedLogits given = scan(*scratch->kernels, input.logits, &scratch->maxima);
   if (given.is_broken) {
     return absl::InternalError("the model computed a logit that is not a number");
   }
   const std::span<const float> logits = adjust(input, &scratch->logits);
   const bool is_adjusted = logits.data() != input.logits.data();
-  const LogitRange range = is_adjusted ? range_of(logits) : given;
-  if (range.highest == kImpossible) {
+  const ScannedLogits row =
+      is_adjusted ? scan(*scratch->kernels, logits, &scratch->adjusted_maxima) : given;
+  if (row.highest == kImpossible) {
     return invalid_input("every token is impossible: banned tokens and logit_bias exclude all");
   }
 
   SampledToken sampled;
-  sampled.token = draw(input, logits, range, &scratch->weights);
+  sampled.token = draw(input, row, scratch);
   if (params.logprobs < 0) return sampled;
-  const double normalizer =
-      static_cast<double>(given.highest) + log_total(input.logits, given.highest);
+  const double normalizer = normalizer_of(given, *scratch);
   const float logit = input.logits[static_cast<size_t>(sampled.token)];
   sampled.logprob = static_cast<float>(static_cast<double>(logit) - normalizer);
-  find_top(input.logits, static_cast<size_t>(params.logprobs), normalizer, &scratch->top);
-  sampled.top = scratch->top;
+  sampled.top = find_top(given, params.logprobs, normalizer, scratch);
   return sampled;
+}
+
+absl::StatusOr<ScoredToken> score(const ScoreInput& input, SamplerScratch* scratch) {
+  const ScannedLogits row = scan(*scratch->kernels, input.logits, &scratch->maxima);
+  if (row.is_broken || row.highest == kImpossible) {
+    return absl::InternalError("the model computed a logit that is not a number");
+  }
+  const double normalizer = normalizer_of(row, *scratch);
+  const float logit = input.logits[static_cast<size_t>(input.token)];
+  ScoredToken scored;
+  scored.logprob = static_cast<float>(static_cast<double>(logit) - normalizer);
+  const auto heavier = std::ranges::count_if(
+      at_least(*scratch->kernels, row, logit, &scratch->weights), [&](int32_t other) {
+        return other < input.token || row.logits[static_cast<size_t>(other)] > logit;
+      });
+  scored.rank = static_cast<int32_t>(heavier) + 1;
+  scored.top = find_top(row, input.top, normalizer, scratch);
+  return scored;
 }
 
 }  // namespace brisk

@@ -1,12 +1,12 @@
 // KV blocks on disk, so that prompts computed once are not computed again after a restart.
 //
-// A block is a file of its own, named by a hash of all tokens up to its end, and holds those tokens:
-// like a hit in memory, one on disk is compared token by token. Files are written whole under another
-// name and then renamed; a checksum finds those that were damaged since. Only this user can read
-// them. When they exceed the limit, those that were not used for longest are removed.
+// A block is a file of its own, named by a hash of all tokens up to its end, and holds those
+// tokens: like a hit in memory, one on disk is compared token by token. Files are written whole
+// under another name and then renamed; a checksum finds those that were damaged since. Only this
+// user can read them. When they exceed the limit, those that were not used for longest are removed.
 //
-// Layout, little-endian: "briskkv1", u64 fingerprint, u32 tokens of a block, u32 tokens n, u64 bytes
-// of the block b, n * i32 tokens, b bytes, u64 XXH3 of all before.
+// Layout, little-endian: "briskkv1", u64 fingerprint, u32 tokens of a block, u32 tokens n, u64
+// bytes of the block b, n * i32 tokens, b bytes, u64 XXH3 of all before.
 #pragma once
 
 #include <absl/base/thread_annotations.h>
@@ -27,7 +27,8 @@ namespace brisk {
 struct PrefixStoreOptions {
   std::string directory;  // made when it is not there
   int64_t bytes_max = int64_t{10} << 30;
-  // Stands for everything that a block's bytes depend on beside its tokens: model, numerics, format.
+  // Stands for everything that a block's bytes depend on beside its tokens: model, numerics,
+  // format.
   uint64_t fingerprint = 0;
   int64_t block_bytes = 0;
   int32_t block_tokens = 16;
@@ -39,7 +40,8 @@ class PrefixStore {
   // Errors: the directory cannot be made or read.
   static absl::StatusOr<std::unique_ptr<PrefixStore>> open(const PrefixStoreOptions& options);
 
-  // How many whole blocks of `tokens`, from `first_block` on, are there without a gap. Reads nothing.
+  // How many whole blocks of `tokens`, from `first_block` on, are there without a gap. Reads
+  // nothing.
   int64_t blocks_of(std::span<const int32_t> tokens, int64_t first_block) const;
 
   // The block that ends `prefix`, whole blocks, into `bytes` (block_bytes).

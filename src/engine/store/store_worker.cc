@@ -51,9 +51,8 @@ bool StoreWorker::can_save() const {
 
 void StoreWorker::save(std::span<const int32_t> prefix, std::vector<std::byte> bytes) {
   absl::MutexLock lock(&mutex_);
-  tasks_.push_back({.generation = nullptr,
-                    .prefix = {prefix.begin(), prefix.end()},
-                    .bytes = std::move(bytes)});
+  tasks_.push_back(
+      {.generation = nullptr, .prefix = {prefix.begin(), prefix.end()}, .bytes = std::move(bytes)});
 }
 
 void StoreWorker::work() {

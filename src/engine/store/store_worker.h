@@ -32,8 +32,8 @@ class StoreWorker {
     return store_->blocks_of(prompt, first_block);
   }
 
-  // Reads `blocks` blocks of the request's prompt and mails them as Mail::restored, as many as could
-  // be read. False when too much is to be read already.
+  // Reads `blocks` blocks of the request's prompt and mails them as Mail::restored, as many as
+  // could be read. False when too much is to be read already.
   bool load(std::shared_ptr<GenerationState> generation, int64_t first_block, int64_t blocks);
 
   // Whether there is room for one more block to save; a full queue means it will be saved when the
@@ -52,9 +52,7 @@ class StoreWorker {
 
   void work();
   void run(Task& task);
-  bool has_news() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stop_ || !tasks_.empty();
-  }
+  bool has_news() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || !tasks_.empty(); }
 
   const std::unique_ptr<PrefixStore> store_;
   const int64_t block_bytes_;

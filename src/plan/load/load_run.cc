@@ -67,7 +67,7 @@ absl::Status allow_connections(int count) {
 // One run over a workload, from its first request to its last answer.
 class LoadRun final : public LoadStreamOwner {
  public:
-  LoadRun(const LoadOptions& options, const Workload& workload, const tcp::endpoint& endpoint)
+  LoadRun(const LoadRunOptions& options, const Workload& workload, const tcp::endpoint& endpoint)
       : options_(options),
         workload_(workload),
         endpoint_(endpoint),
@@ -185,7 +185,7 @@ class LoadRun final : public LoadStreamOwner {
   }
 
   // Constant after construction.
-  const LoadOptions& options_;
+  const LoadRunOptions& options_;
   const Workload& workload_;
   const tcp::endpoint endpoint_;
   steady_clock::time_point start_;
@@ -205,7 +205,7 @@ class LoadRun final : public LoadStreamOwner {
 
 }  // namespace
 
-std::string request_body(const LoadOptions& options, const LoadRequest& request, uint64_t seed) {
+std::string request_body(const LoadRunOptions& options, const LoadRequest& request, uint64_t seed) {
   const bool chat = options.endpoint == LoadEndpoint::kChat;
   std::string body = R"({"model":)" + to_text(Json(options.model));
   body += chat ? R"(,"messages":[{"role":"user","content":)" : R"(,"prompt":)";
@@ -217,7 +217,7 @@ std::string request_body(const LoadOptions& options, const LoadRequest& request,
   return body;
 }
 
-absl::StatusOr<LoadReport> run_load(const LoadOptions& options, const Workload& workload,
+absl::StatusOr<LoadReport> run_load(const LoadRunOptions& options, const Workload& workload,
                                     const std::function<void(const LoadProgress&)>& progress) {
   BRISK_CHECK(options.concurrency_max > 0);
   BRISK_CHECK(!workload.requests.empty());

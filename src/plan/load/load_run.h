@@ -20,7 +20,7 @@ namespace brisk {
 
 enum class LoadEndpoint : uint8_t { kCompletions, kChat };
 
-struct LoadOptions {
+struct LoadRunOptions {
   LoadTarget target;
   std::string model;
   LoadEndpoint endpoint = LoadEndpoint::kCompletions;
@@ -40,10 +40,10 @@ struct LoadProgress {
 
 // Errors: Unavailable (no server there, or the process may not open that many connections). That
 // requests fail is no error: the report counts them.
-absl::StatusOr<LoadReport> run_load(const LoadOptions& options, const Workload& workload,
+absl::StatusOr<LoadReport> run_load(const LoadRunOptions& options, const Workload& workload,
                                     const std::function<void(const LoadProgress&)>& progress);
 
 // The body of one request.
-std::string request_body(const LoadOptions& options, const LoadRequest& request, uint64_t seed);
+std::string request_body(const LoadRunOptions& options, const LoadRequest& request, uint64_t seed);
 
 }  // namespace brisk

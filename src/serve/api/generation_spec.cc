@@ -18,6 +18,7 @@ constexpr double kTemperatureMax = 2;
 constexpr double kPenaltyMax = 2;
 constexpr double kRepetitionPenaltyMax = 100;
 constexpr double kBiasMax = 100;
+constexpr size_t kBadWordsMax = kBadWordSequencesMax / 2;
 constexpr std::string_view kNotYet = "is not supported by this server yet";
 
 uint64_t random_seed() {
@@ -33,6 +34,8 @@ void read_sampling(Fields& fields, const GenerationDefaults& defaults, SamplingP
   const int64_t top_k = fields.integer("top_k", defaults.top_k.value_or(0), {-1, kInt32Max});
   sampling.top_k = static_cast<int>(top_k < 0 ? 0 : top_k);
   sampling.min_p = fields.number("min_p", defaults.min_p.value_or(0), {0, 1});
+  sampling.typical_p = fields.number("typical_p", 1, {0, 1});
+  if (sampling.typical_p == 0) fields.fail("typical_p", "must be above 0");
   sampling.repetition_penalty = fields.number(
       "repetition_penalty", defaults.repetition_penalty.value_or(1), {0, kRepetitionPenaltyMax});
   if (sampling.repetition_penalty == 0) fields.fail("repetition_penalty", "must be above 0");
@@ -71,6 +74,37 @@ void read_logit_bias(Fields& fields, SamplingParams& sampling) {
     }
     sampling.logit_bias.emplace_back(std::stoi(key), value.get<float>());
   }
+}
+
+void read_allowed_tokens(Fields& fields, SamplingParams& sampling) {
+  if (fields.find("allowed_token_ids") == nullptr) return;
+  const std::vector<int64_t> tokens = fields.integers("allowed_token_ids", {0, kInt32Max});
+  if (tokens.empty() || std::ssize(tokens) > kAllowedTokensMax) {
+    return fields.fail("allowed_token_ids",
+                       fmt::format("must hold 1 to {} token ids", kAllowedTokensMax));
+  }
+  for (const int64_t token : tokens) {
+    sampling.allowed_tokens.push_back(static_cast<int32_t>(token));
+  }
+}
+
+void read_bad_words(Fields& fields, GenerationSpec& spec) {
+  spec.bad_words = fields.strings("bad_words");
+  if (spec.bad_words.size() > kBadWordsMax) {
+    fields.fail("bad_words", fmt::format("may hold at most {} words", kBadWordsMax));
+  }
+  for (const std::string& word : spec.bad_words) {
+    if (word.find_first_not_of(' ') == std::string::npos) {
+      fields.fail("bad_words", "must hold words of more than spaces");
+    }
+  }
+}
+
+void read_prompt_logprobs(Fields& fields, GenerationSpec& spec) {
+  if (fields.find("prompt_logprobs") == nullptr) return;
+  spec.request.prompt_logprobs =
+      static_cast<int>(fields.integer("prompt_logprobs", 0, {0, kLogprobsMax}));
+  if (spec.stream) fields.fail("prompt_logprobs", "cannot be streamed; set stream to false");
 }
 
 void read_stops(Fields& fields, GenerationSpec& spec) {
@@ -116,12 +150,10 @@ void read_the_rest(Fields& fields) {
         "prompt_cache_retention", "prediction", "spaces_between_special_tokens"}) {
     fields.ignore(name);
   }
-  for (const char* name :
-       {"bad_words", "allowed_token_ids", "structured_outputs", "guided_json", "guided_regex",
-        "guided_choice", "guided_grammar", "use_beam_search", "logits_processors"}) {
+  for (const char* name : {"structured_outputs", "guided_json", "guided_regex", "guided_choice",
+                           "guided_grammar", "use_beam_search", "logits_processors"}) {
     fields.refuse(name, kNotYet);
   }
-  if (fields.find("prompt_logprobs") != nullptr) fields.fail("prompt_logprobs", kNotYet);
   fields.refuse("response_format", "of any type but text is not supported by this server yet",
                 {{"type", "text"}});
 }
@@ -134,8 +166,11 @@ GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& de
   read_sampling(fields, defaults, spec.request.sampling);
   read_seed(fields, spec.request.sampling);
   read_logit_bias(fields, spec.request.sampling);
+  read_allowed_tokens(fields, spec.request.sampling);
+  read_bad_words(fields, spec);
   read_stops(fields, spec);
   read_stream(fields, spec);
+  read_prompt_logprobs(fields, spec);
   spec.request.choices = static_cast<int>(fields.integer("n", 1, {1, kChoicesMax}));
   spec.request.min_tokens = static_cast<int>(fields.integer("min_tokens", 0, {0, kInt32Max}));
   spec.request.ignore_eos = fields.boolean("ignore_eos", false);
@@ -145,7 +180,7 @@ GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& de
   read_cache_salt(fields, spec.request);
   spec.skip_special_tokens = fields.boolean("skip_special_tokens", true);
   if (fields.find("max_tokens") != nullptr) {
-    spec.max_tokens = static_cast<int>(fields.integer("max_tokens", 1, {1, kInt32Max}));
+    spec.max_tokens = static_cast<int>(fields.integer("max_tokens", 1, {0, kInt32Max}));
   }
   if (fields.find("truncate_prompt_tokens") != nullptr) {
     spec.truncate_prompt_tokens = fields.integer("truncate_prompt_tokens", -1, {-1, kInt32Max});

@@ -17,8 +17,9 @@ struct GenerationSpec {
   std::string model;              // as asked for; empty: the default
   std::string user;               // whom the client asks for; may be empty
   Request request;                // without prompt; max_tokens is meaningless
-  std::optional<int> max_tokens;  // when the client says so
+  std::optional<int> max_tokens;  // when the client says so; may be 0
   std::vector<std::string> stop;
+  std::vector<std::string> bad_words;  // not in `request` yet, which has them as tokens
   bool include_stop = false;
   bool skip_special_tokens = true;
   std::optional<int64_t> truncate_prompt_tokens;  // keep the last so many; -1: as many as fit

@@ -1,5 +1,6 @@
 #include "serve/api/openai.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -42,6 +43,7 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   if (!run.ok()) return blame_field(run.status());
   options.tokenizer = model.tokenizer;
   options.logprobs = spec.request.sampling.logprobs;
+  options.prompt_logprobs = spec.request.prompt_logprobs;
   options.include_usage = spec.include_usage;
   options.head.created = unix_seconds();
   options.head.model = spec.model.empty() ? model.name() : spec.model;
@@ -78,14 +80,20 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
   std::vector<Request> requests;
   AnswerOptions options;
   options.head.id = "cmpl-" + http::random_hex(24);
+  options.best_of = completion.spec.request.choices;
+  options.returned = completion.returned;
+  options.only_echo = completion.only_echo;
   for (const PromptText& prompt : completion.prompts) {
     BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
                            encode_prompt(model_, prompt, completion.add_special_tokens));
     BRISK_ASSIGN_OR_RETURN(Request each, make_request(model_, completion.spec, std::move(tokens),
                                                       kCompletionTokensDefault));
+    const int logprobs = each.sampling.logprobs;
+    if (options.best_of > options.returned) each.sampling.logprobs = std::max(logprobs, 0);
     if (completion.echo) {
       options.echo.insert(options.echo.end(), static_cast<size_t>(each.choices),
                           prompt_text(model_, prompt));
+      each.prompt_logprobs = std::max(each.prompt_logprobs, logprobs);
     }
     requests.push_back(std::move(each));
   }

@@ -1,6 +1,9 @@
 #include "serve/api/openai_answer.h"
 
+#include <algorithm>
+#include <functional>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "base/status.h"
@@ -9,24 +12,40 @@
 namespace brisk::api {
 namespace {
 
-int64_t count_characters(const std::string& text) {
-  int64_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  return count;
-}
-
-// The "logprobs" of a choice; `echo` is the text before it.
-Json logprobs_json(const AnswerOptions& options, const std::vector<TextToken>& tokens,
-                   const std::string& echo) {
-  if (options.logprobs < 0) return nullptr;
-  if (options.chat) return chat_logprobs_json(*options.tokenizer, tokens);
-  return completion_logprobs_json(*options.tokenizer, tokens, count_characters(echo),
-                                  options.logprobs);
-}
-
 const std::string& echo_of(const AnswerOptions& options, size_t choice) {
   static const std::string kNone;
   return options.echo.empty() ? kNone : options.echo[choice];
+}
+
+// The tokens of the prompt before a choice, where they are echoed with their log-probabilities.
+std::vector<TextToken> echoed_tokens(const AnswerOptions& options, const TextGeneration& run,
+                                     int choice) {
+  const std::string& echo = echo_of(options, static_cast<size_t>(choice));
+  if (options.echo.empty() || options.logprobs < 0) return {};
+  return prompt_text_tokens(*options.tokenizer, run.prompt_logprobs(choice), echo);
+}
+
+// The "logprobs" of a choice; `prompt` are echoed before its `tokens`.
+Json logprobs_json(const AnswerOptions& options, int choice, std::vector<TextToken> tokens,
+                   std::vector<TextToken> prompt = {}) {
+  if (options.logprobs < 0) return nullptr;
+  if (options.chat) return chat_logprobs_json(*options.tokenizer, tokens);
+  const std::string& echo = echo_of(options, static_cast<size_t>(choice));
+  return completion_logprobs_json(*options.tokenizer, {.prompt = std::move(prompt),
+                                                       .tokens = std::move(tokens),
+                                                       .offset = count_characters(echo),
+                                                       .top = options.logprobs});
+}
+
+void cut_to_nothing(ChoiceDelta* delta) {
+  delta->delta = {};
+  if (delta->finish.has_value()) delta->finish = FinishReason::kLength;
+}
+
+Usage usage_of(const AnswerOptions& options, const TextGeneration& run) {
+  Usage usage = run.usage();
+  if (options.only_echo) usage.completion_tokens = 0;
+  return usage;
 }
 
 class WholeAnswer final : public http::PendingResponse {
@@ -40,6 +59,7 @@ class WholeAnswer final : public http::PendingResponse {
     absl::StatusOr<std::vector<ChoiceDelta>> deltas = run_->poll();
     if (!deltas.ok()) return openai_error(deltas.status());
     for (ChoiceDelta& delta : *deltas) {
+      if (options_.only_echo) cut_to_nothing(&delta);
       Choice& choice = choices_[static_cast<size_t>(delta.choice)];
       choice.text += delta.delta.text;
       std::move(delta.delta.tokens.begin(), delta.delta.tokens.end(),
@@ -61,21 +81,49 @@ class WholeAnswer final : public http::PendingResponse {
 
   Json body() const {
     Json choices = Json::array();
-    for (size_t i = 0; i < choices_.size(); ++i) {
-      const Choice& choice = choices_[i];
-      const std::string& echo = echo_of(options_, i);
-      Json json = {{"index", i},
-                   {"finish_reason", finish_name(choice.finish)},
-                   {"logprobs", logprobs_json(options_, choice.tokens, echo)}};
-      if (options_.chat) {
-        json["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
-      } else {
-        json["text"] = echo + choice.text;
-      }
-      choices.push_back(std::move(json));
+    for (const int choice : returned_choices()) {
+      choices.push_back(choice_json(choice, static_cast<int>(choices.size())));
     }
-    return options_.chat ? chat_body(options_.head, std::move(choices), run_->usage())
-                         : completion_body(options_.head, std::move(choices), run_->usage());
+    const Usage usage = usage_of(options_, *run_);
+    if (!options_.chat) return completion_body(options_.head, std::move(choices), usage);
+    Json json = chat_body(options_.head, std::move(choices), usage);
+    if (options_.prompt_logprobs >= 0) json["prompt_logprobs"] = prompt_json(0);
+    return json;
+  }
+
+  // Those with the highest mean log-probability of each prompt, where not all are wanted.
+  std::vector<int> returned_choices() const {
+    std::vector<int> all(choices_.size());
+    std::iota(all.begin(), all.end(), 0);
+    if (options_.returned >= options_.best_of) return all;
+    std::vector<int> best;
+    for (auto group = all.begin(); group != all.end(); group += options_.best_of) {
+      std::ranges::stable_sort(group, group + options_.best_of, std::ranges::greater{},
+                               [this](int choice) { return run_->mean_logprob(choice); });
+      best.insert(best.end(), group, group + options_.returned);
+    }
+    return best;
+  }
+
+  Json choice_json(int number, int index) const {
+    const Choice& choice = choices_[static_cast<size_t>(number)];
+    const std::string& echo = echo_of(options_, static_cast<size_t>(number));
+    Json json = {{"index", index},
+                 {"finish_reason", finish_name(choice.finish)},
+                 {"logprobs", logprobs_json(options_, number, choice.tokens,
+                                            echoed_tokens(options_, *run_, number))}};
+    if (options_.chat) {
+      json["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+      return json;
+    }
+    json["text"] = echo + choice.text;
+    if (options_.prompt_logprobs >= 0) json["prompt_logprobs"] = prompt_json(number);
+    return json;
+  }
+
+  Json prompt_json(int choice) const {
+    return prompt_logprobs_json(*options_.tokenizer, run_->prompt_logprobs(choice),
+                                options_.prompt_logprobs);
   }
 
   const AnswerOptions options_;
@@ -96,14 +144,15 @@ class StreamedAnswer final : public http::BodyStream {
       append_event(out, openai_error_json(to_api_error(deltas.status())));
       return true;
     }
-    for (const ChoiceDelta& delta : *deltas) {
+    for (ChoiceDelta& delta : *deltas) {
+      if (options_.only_echo) cut_to_nothing(&delta);
       if (options_.chat) append_chat(out, delta);
       if (!options_.chat) append_completion(out, delta);
     }
     if (!run_->done()) return false;
     if (options_.include_usage) {
       Json chunk = make_chunk(Json::array());
-      chunk["usage"] = usage_json(run_->usage());
+      chunk["usage"] = usage_json(usage_of(options_, *run_));
       append_event(out, chunk);
     }
     out += kDoneEvent;
@@ -114,30 +163,37 @@ class StreamedAnswer final : public http::BodyStream {
 
  private:
   void open(std::string& out) {
-    for (int i = 0; i < run_->choices(); ++i) {
-      const std::string& echo = echo_of(options_, static_cast<size_t>(i));
-      if (options_.chat) {
-        append_chat_choice(out, i, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
-      } else if (!echo.empty()) {
-        append_completion_choice(out, i, echo, nullptr, nullptr);
-      }
+    for (int i = 0; options_.chat && i < run_->choices(); ++i) {
+      append_chat_choice(out, i, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
     }
+    echoed_.resize(static_cast<size_t>(run_->choices()), false);
+  }
+
+  // Before the first delta: the prompt's log-probabilities are known then.
+  void append_echo(std::string& out, int choice) {
+    const auto at = static_cast<size_t>(choice);
+    const std::string& echo = echo_of(options_, at);
+    if (echoed_[at] || echo.empty()) return;
+    echoed_[at] = true;
+    append_completion_choice(
+        out, choice, echo,
+        logprobs_json(options_, choice, {}, echoed_tokens(options_, *run_, choice)), nullptr);
   }
 
   void append_chat(std::string& out, const ChoiceDelta& delta) const {
     if (!delta.delta.empty()) {
       append_chat_choice(out, delta.choice, {{"content", delta.delta.text}},
-                         logprobs_json(options_, delta.delta.tokens, ""), nullptr);
+                         logprobs_json(options_, delta.choice, delta.delta.tokens), nullptr);
     }
     if (delta.finish.has_value()) {
       append_chat_choice(out, delta.choice, Json::object(), nullptr, finish_name(*delta.finish));
     }
   }
 
-  void append_completion(std::string& out, const ChoiceDelta& delta) const {
-    const std::string& echo = echo_of(options_, static_cast<size_t>(delta.choice));
+  void append_completion(std::string& out, const ChoiceDelta& delta) {
+    append_echo(out, delta.choice);
     append_completion_choice(out, delta.choice, delta.delta.text,
-                             logprobs_json(options_, delta.delta.tokens, echo),
+                             logprobs_json(options_, delta.choice, delta.delta.tokens),
                              delta.finish.has_value() ? Json(finish_name(*delta.finish)) : Json());
   }
 
@@ -173,6 +229,7 @@ class StreamedAnswer final : public http::BodyStream {
   const AnswerOptions options_;
   const std::unique_ptr<TextGeneration> run_;
   bool opened_ = false;
+  std::vector<bool> echoed_;  // (choices)
 };
 
 }  // namespace

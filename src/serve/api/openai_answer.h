@@ -15,7 +15,11 @@ struct AnswerOptions {
   AnswerHead head;
   const Tokenizer* tokenizer = nullptr;  // outlives the answer
   bool chat = false;                     // else the shapes of /v1/completions
-  int logprobs = -1;                     // SamplingParams::logprobs
+  int logprobs = -1;                     // as asked for: SamplingParams::logprobs
+  int prompt_logprobs = -1;              // as asked for: Request::prompt_logprobs
+  int best_of = 1;                       // choices of each prompt
+  int returned = 1;                      // of them, the best
+  bool only_echo = false;                // nothing of what was generated
   bool include_usage = false;            // streams: a last chunk with the usage
   std::vector<std::string> echo = {};    // (choices) text before each; or empty
 };

@@ -146,6 +146,18 @@ void refuse_tools(Fields& fields) {
   fields.boolean("parallel_tool_calls", true);  // without tools it says nothing
 }
 
+void read_best_of(Fields& fields, CompletionRequest& request) {
+  request.returned = request.spec.request.choices;
+  const auto best_of =
+      static_cast<int>(fields.integer("best_of", request.returned, {1, kChoicesMax}));
+  if (best_of < request.returned) fields.fail("best_of", "must be at least n");
+  if (best_of == request.returned) return;
+  if (request.spec.stream) {
+    fields.fail("best_of", "cannot be above n in a stream: the best are known at the end");
+  }
+  request.spec.request.choices = best_of;
+}
+
 }  // namespace
 
 absl::StatusOr<Json> parse_object(std::string_view body) {
@@ -166,23 +178,21 @@ absl::StatusOr<CompletionRequest> parse_completion(std::string_view body,
   const Json* prompt = fields.find("prompt");
   if (prompt == nullptr) return bad_param("prompt", "prompt is missing");
   BRISK_ASSIGN_OR_RETURN(request.prompts, read_prompts(*prompt));
+  read_best_of(fields, request);
   if (std::ssize(request.prompts) * request.spec.request.choices > kPromptsMax) {
     return bad_param(
         "n", fmt::format("{} prompts of {} choices; at most {} choices are allowed",
                          request.prompts.size(), request.spec.request.choices, kPromptsMax));
   }
   request.echo = fields.boolean("echo", false);
+  request.only_echo = request.echo && request.spec.max_tokens == 0;
+  if (request.only_echo) request.spec.max_tokens = 1;
   request.add_special_tokens = fields.boolean("add_special_tokens", true);
   if (fields.find("logprobs") != nullptr) {
     request.spec.request.sampling.logprobs =
         static_cast<int>(fields.integer("logprobs", 0, {0, kLogprobsMax}));
-    if (request.echo) fields.fail("logprobs", "together with echo is not supported yet");
   }
   fields.refuse("suffix", "is not supported by this model");
-  const int64_t best_of = fields.integer("best_of", request.spec.request.choices, {1, kChoicesMax});
-  if (best_of != request.spec.request.choices) {
-    fields.fail("best_of", "is not supported: it must equal n");
-  }
   BRISK_RETURN_IF_ERROR(fields.finish());
   return request;
 }

@@ -22,6 +22,8 @@ struct CompletionRequest {
   GenerationSpec spec;
   std::vector<PromptText> prompts;  // one or more
   bool echo = false;                // the prompt comes before each choice's text
+  bool only_echo = false;           // and nothing after it: max_tokens was 0, and is 1 now
+  int returned = 1;                 // "n": the best of spec.request.choices, which is best_of
   bool add_special_tokens = true;
 };
 

@@ -20,15 +20,32 @@ struct AnswerHead {
   std::string model;
 };
 
+int64_t count_characters(const std::string& text);
+
 std::string_view finish_name(FinishReason reason);  // "stop", "length"
 Json usage_json(const Usage& usage);
 
 // {"content": [{"token", "logprob", "bytes", "top_logprobs"}], "refusal": null}
 Json chat_logprobs_json(const Tokenizer& tokenizer, const std::vector<TextToken>& tokens);
-// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; offsets from `offset` on. `top`: how
-// many alternatives were asked for; the chosen token is added where it is not among them.
-Json completion_logprobs_json(const Tokenizer& tokenizer, const std::vector<TextToken>& tokens,
-                              int64_t offset, int top);
+
+struct CompletionLogprobs {
+  std::vector<TextToken> prompt{};  // when it is echoed; the first has no log-probability
+  std::vector<TextToken> tokens{};
+  int64_t offset = 0;  // of the tokens' text: the length of the echo
+  int top = 0;         // alternatives; the token itself is added where it is not among them
+};
+// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}
+Json completion_logprobs_json(const Tokenizer& tokenizer, const CompletionLogprobs& logprobs);
+
+// A prompt's tokens with their places in `text`, which may lack the BOS that was put before it.
+std::vector<TextToken> prompt_text_tokens(const Tokenizer& tokenizer,
+                                          const std::vector<PromptLogprob>& prompt,
+                                          const std::string& text);
+
+// vLLM's: [null, {"123": {"logprob", "rank", "decoded_token"}, ...}, ...], the `top` most probable
+// tokens and the prompt's own.
+Json prompt_logprobs_json(const Tokenizer& tokenizer, const std::vector<PromptLogprob>& prompt,
+                          int top);
 
 Json chat_body(const AnswerHead& head, Json choices, const Usage& usage);
 Json completion_body(const AnswerHead& head, Json choices, const Usage& usage);

@@ -57,8 +57,33 @@ absl::StatusOr<std::vector<int32_t>> encode_chat(const ServedModel& model,
   return tokens;
 }
 
+namespace {
+
+// As vLLM does: a word with and without a space before it, the former only where it is another
+// word of the vocabulary and not more tokens.
+absl::Status encode_bad_words(const Tokenizer& tokenizer, const std::vector<std::string>& words,
+                              std::vector<std::vector<int32_t>>* encoded) {
+  for (const std::string& word : words) {
+    const std::string bare = word.substr(word.find_first_not_of(' '));
+    std::vector<int32_t> tokens = tokenizer.encode(bare, {.add_special = false});
+    std::vector<int32_t> spaced = tokenizer.encode(" " + bare, {.add_special = false});
+    if (tokens.empty() || std::ssize(tokens) > kBadWordTokensMax) {
+      return bad_param("bad_words",
+                       fmt::format("bad_words has a word of {} tokens; each may have 1 to {}",
+                                   tokens.size(), kBadWordTokensMax));
+    }
+    const bool is_other = spaced.size() == tokens.size() && spaced[0] != tokens[0];
+    encoded->push_back(std::move(tokens));
+    if (is_other) encoded->push_back(std::move(spaced));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationSpec& spec,
                                      std::vector<int32_t> prompt, int max_tokens_default) {
+  if (spec.max_tokens == 0) return bad_param("max_tokens", "max_tokens must be at least 1");
   const int64_t context = model.engine->context_max();
   if (spec.truncate_prompt_tokens.has_value()) {
     const int64_t asked = *spec.truncate_prompt_tokens;
@@ -82,6 +107,8 @@ absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationS
   Request request = spec.request;
   BRISK_ASSIGN_OR_RETURN(request.adapter, model.adapter_named(spec.model));
   request.prompt = std::move(prompt);
+  BRISK_RETURN_IF_ERROR(
+      encode_bad_words(*model.tokenizer, spec.bad_words, &request.sampling.bad_words));
   const int64_t max_tokens =
       spec.max_tokens.value_or(max_tokens_default > 0 ? max_tokens_default : room);
   request.max_tokens = static_cast<int>(std::min(max_tokens, room));

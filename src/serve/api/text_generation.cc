@@ -134,6 +134,22 @@ Usage TextGeneration::usage() const {
   return usage;
 }
 
+const TextGeneration::Part& TextGeneration::part_of(int choice) const {
+  size_t i = parts_.size() - 1;
+  while (parts_[i]->first_choice > choice) --i;
+  return *parts_[i];
+}
+
+std::vector<PromptLogprob> TextGeneration::prompt_logprobs(int choice) const {
+  return part_of(choice).generation->prompt_logprobs();
+}
+
+double TextGeneration::mean_logprob(int choice) const {
+  const Part& part = part_of(choice);
+  const TextStream& text = part.texts[static_cast<size_t>(choice - part.first_choice)];
+  return text.tokens() == 0 ? 0 : text.logprob_sum() / text.tokens();
+}
+
 int TextGeneration::choices() const {
   int choices = 0;
   for (const auto& part : parts_) choices += static_cast<int>(part->texts.size());

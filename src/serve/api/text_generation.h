@@ -58,10 +58,16 @@ class TextGeneration {
   Usage usage() const;
   int choices() const;
 
+  // Of the prompt of a choice; complete with the first delta of one of its choices.
+  std::vector<PromptLogprob> prompt_logprobs(int choice) const;
+  // Mean log-probability of its tokens so far, the one that stopped it among them; 0: it has none.
+  double mean_logprob(int choice) const;
+
  private:
   struct Part;  // one prompt's generation
 
   explicit TextGeneration(Metrics& metrics);
+  const Part& part_of(int choice) const;
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 

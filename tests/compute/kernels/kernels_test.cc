@@ -404,6 +404,99 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
   }
 }
 
+struct Passes {
+  LogitScan scan{};
+  std::vector<float> maxima, weights;
+  std::vector<double> sums;
+  std::vector<int32_t> ids;
+};
+
+Passes all_passes(const KernelTable& table, const std::vector<float>& logits, float limit) {
+  const VocabularyKernels& kernels = table.vocabulary;
+  const auto count = static_cast<int64_t>(logits.size());
+  Passes passes;
+  passes.maxima.resize(logits.size() / kLogitBlock + 1);
+  passes.weights.resize(logits.size());
+  passes.scan = kernels.scan(logits.data(), count, passes.maxima.data());
+  std::vector<int32_t> ids(logits.size() + 16);
+  for (int64_t i = 0; i < count; i += kLogitBlock) {
+    const int64_t here = std::min(kLogitBlock, count - i);
+    passes.sums.push_back(kernels.weigh({.logits = logits.data() + i,
+                                         .count = here,
+                                         .highest = passes.scan.highest,
+                                         .scale = 1.3f,
+                                         .limit = limit,
+                                         .minimum = 0.01f,
+                                         .weights = passes.weights.data() + i}));
+    const Split split = kernels.split({.logits = logits.data() + i,
+                                       .weights = passes.weights.data() + i,
+                                       .count = here,
+                                       .high = 0.5f,
+                                       .low = limit,
+                                       .first = static_cast<int32_t>(i),
+                                       .ids = ids.data()});
+    passes.sums.push_back(split.mass);
+    passes.ids.insert(passes.ids.end(), ids.begin(), ids.begin() + split.ids);
+    const int64_t found =
+        kernels.collect(logits.data() + i, here, limit, static_cast<int32_t>(i), ids.data());
+    passes.ids.insert(passes.ids.end(), ids.begin(), ids.begin() + found);
+  }
+  return passes;
+}
+
+TEST_P(Kernels, PassesOverLogitsEqualScalar) {
+  Rng rng(31);
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const int64_t count :
+       {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 255, 256, 257, 300, 1000, 5003}) {
+    std::vector<float> logits = gaussians(rng, count, 2);
+    for (size_t i = 0; i < logits.size(); i += 7) logits[i] = i % 2 == 0 ? -inf : 0.5f;
+    if (count > 100) logits[99] = -3e38f;
+    for (const float limit : {-inf, 0.5f, 3.0f}) {
+      const Passes expected = all_passes(kKernelsScalar, logits, limit);
+      const Passes passes = all_passes(table(), logits, limit);
+      EXPECT_EQ(passes.scan.highest, expected.scan.highest);
+      EXPECT_EQ(passes.scan.is_broken, expected.scan.is_broken);
+      EXPECT_TRUE(same_bits(passes.maxima, expected.maxima)) << count;
+      EXPECT_TRUE(same_bits(passes.weights, expected.weights)) << count;
+      EXPECT_EQ(passes.sums, expected.sums) << count;
+      EXPECT_EQ(passes.ids, expected.ids) << count;
+    }
+    for (const float bad : {std::nanf(""), inf}) {
+      logits[rng.next_below(logits.size())] = bad;
+      EXPECT_TRUE(all_passes(table(), logits, 0).scan.is_broken) << count;
+    }
+  }
+}
+
+TEST_P(Kernels, WeightsAreWithinTheirErrorEverywhere) {
+  double worst = 0;
+  for (int first = 0; first < 900'000; first += 256) {
+    std::vector<float> logits(256), weights(256);
+    for (int i = 0; i < 256; ++i) {
+      logits[static_cast<size_t>(i)] = static_cast<float>((first + i) * -1e-4);
+    }
+    table().vocabulary.weigh({.logits = logits.data(),
+                              .count = 256,
+                              .highest = 0,
+                              .scale = 1,
+                              .limit = -1000,
+                              .minimum = 0,
+                              .weights = weights.data()});
+    for (size_t i = 0; i < 256; ++i) {
+      const auto weight = static_cast<double>(weights[i]);
+      const double exact = std::exp(static_cast<double>(logits[i]));
+      if (logits[i] >= -87) {
+        worst = std::max(worst, std::abs(weight / exact - 1));
+      } else {
+        EXPECT_EQ(weight, 0);
+      }
+      EXPECT_EQ(weight == 1, logits[i] > -1e-8f);
+    }
+  }
+  EXPECT_LT(worst, 0x1p-21);
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, Kernels, testing::ValuesIn(usable_kernels()),
                          [](const auto& row) { return std::string(row.param->name); });
 

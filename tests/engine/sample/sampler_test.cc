@@ -1,5 +1,6 @@
 #include "engine/sample/sampler.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -54,6 +55,19 @@ struct Reference {
   Reference(const std::vector<float>& given, const SamplingParams& params,
             const SamplingHistory& history, std::span<const int32_t> banned)
       : logits(given.begin(), given.end()), order(given.size()), weights(given.size()) {
+    if (!params.allowed_tokens.empty()) {
+      for (size_t i = 0; i < logits.size(); ++i) {
+        if (std::ranges::find(params.allowed_tokens, static_cast<int32_t>(i)) ==
+            params.allowed_tokens.end()) {
+          logits[i] = -kInf;
+        }
+      }
+    }
+    for (const std::vector<int32_t>& word : params.bad_words) {
+      if (history.ends_with(std::span(word).first(word.size() - 1))) {
+        logits[static_cast<size_t>(word.back())] = -kInf;
+      }
+    }
     for (const int32_t token : banned) logits[static_cast<size_t>(token)] = -kInf;
     for (const auto& [token, bias] : params.logit_bias) {
       logits[static_cast<size_t>(token)] += static_cast<double>(bias);
@@ -71,10 +85,33 @@ struct Reference {
 
   int32_t argmax() const { return static_cast<int32_t>(order[0]); }
 
+  // Keeps the fewest tokens of those left whose surprise is nearest to the entropy.
+  void keep_typical(double fraction) {
+    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+    double entropy = 0;
+    std::vector<std::pair<float, size_t>> nearest;
+    for (const double w : weights) entropy -= w > 0 ? w / total * std::log(w / total) : 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const double distance = std::abs(-std::log(weights[i] / total) - entropy);
+      // Equal logits are equally near, which f64 sums do not know to the last bit.
+      if (weights[i] > 0) nearest.emplace_back(static_cast<float>(distance), i);
+    }
+    std::ranges::sort(nearest);
+    double mass = 0;
+    for (const auto& [distance, i] : nearest) {
+      if (mass >= fraction * total) {
+        weights[i] = 0;
+      } else {
+        mass += weights[i];
+      }
+    }
+  }
+
   int32_t draw(const SamplingParams& params, double top_p, double u) {
     const double highest = logits[order[0]];
     for (size_t i = 0; i < logits.size(); ++i) {
       weights[i] = std::exp((logits[i] - highest) / params.temperature);
+      if (weights[i] < 1.6e-38) weights[i] = 0;  // as floats from e^-87 on
     }
     size_t kept = order.size();
     if (params.top_k > 0) kept = std::min(kept, static_cast<size_t>(params.top_k));
@@ -89,6 +126,7 @@ struct Reference {
     for (size_t i = 0; i < order.size(); ++i) {
       if (i >= kept || weights[order[i]] < params.min_p) weights[order[i]] = 0;
     }
+    if (params.typical_p < 1) keep_typical(params.typical_p);
     const double target = u * std::accumulate(weights.begin(), weights.end(), 0.0);
     double sum = 0;
     size_t last = 0;
@@ -111,12 +149,23 @@ SamplingParams random_params(Rng* rng, size_t vocab) {
   params.top_k = static_cast<int>(one_of({0, 0, 1, 2, 17, static_cast<double>(vocab)}));
   params.top_p = one_of({1, 1, 0.95, 0.5, 0.01});
   params.min_p = one_of({0, 0, 0.05, 0.5});
+  params.typical_p = one_of({1, 1, 1, 0.9, 0.3});
   params.repetition_penalty = one_of({1, 1, 1.3, 0.8});
   params.frequency_penalty = one_of({0, 0, 0.5, -1});
   params.presence_penalty = one_of({0, 0, 1, -2});
   for (uint64_t i = rng->next_below(3); i > 0; --i) {
     params.logit_bias.emplace_back(static_cast<int32_t>(rng->next_below(vocab)),
                                    static_cast<float>(one_of({-100, -2, 3})));
+  }
+  const auto any_token = [&] { return static_cast<int32_t>(rng->next_below(vocab)); };
+  if (rng->next_below(4) == 0) {
+    for (uint64_t i = 1 + rng->next_below(20); i > 0; --i) {
+      params.allowed_tokens.push_back(any_token());
+    }
+  }
+  for (uint64_t i = rng->next_below(3); i > 0; --i) {
+    std::vector<int32_t>& word = params.bad_words.emplace_back(1 + rng->next_below(2));
+    for (int32_t& token : word) token = any_token();
   }
   return params;
 }
@@ -128,7 +177,8 @@ TEST(Sampler, AgreesWithTheDefinitionOnRandomInputs) {
   constexpr int kTrials = 6000;
   for (int trial = 0; trial < kTrials; ++trial) {
     const size_t vocab = 1 + rng.next_below(trial % 10 == 0 ? 3000 : 60);
-    const auto logits = random_logits(&rng, vocab, 0.5 + 4 * rng.next_uniform(), trial % 3 == 0);
+    auto logits = random_logits(&rng, vocab, 0.5 + 4 * rng.next_uniform(), trial % 3 == 0);
+    for (uint64_t i = rng.next_below(4); i > 0; --i) logits[rng.next_below(vocab)] = -kInf;
     const SamplingParams params = random_params(&rng, vocab);
     SamplingHistory history;
     std::vector<int32_t> prompt(rng.next_below(20));
@@ -149,9 +199,10 @@ TEST(Sampler, AgreesWithTheDefinitionOnRandomInputs) {
                                  .key = key,
                                  .position = trial},
                                 &scratch);
-    ASSERT_TRUE(sampled.ok()) << trial;
-
     Reference reference(logits, params, history, banned);
+    const bool is_possible = reference.logits[reference.order[0]] > -static_cast<double>(kInf);
+    ASSERT_EQ(sampled.ok(), is_possible) << trial;
+    if (!is_possible) continue;
     if (params.temperature == 0) {
       ASSERT_EQ(sampled->token, reference.argmax()) << trial;
       continue;
@@ -331,6 +382,78 @@ TEST(Sampler, ReportsLogprobsBeforeAnyStep) {
     EXPECT_NEAR(sampled->top[i].logprob, static_cast<double>(logits[order[i]]) - std::log(total),
                 1e-5);
   }
+}
+
+TEST(Sampler, TypicalTokensAreNeitherTooLikelyNorTooUnlikely) {
+  // The entropy is 1.75; the surprises are 0.92 and 2.30.
+  std::vector<float> logits(7, std::log(0.1f));
+  logits[0] = std::log(0.4f);
+  const auto drawn = frequencies(logits, {.typical_p = 0.45}, 20'000);
+  EXPECT_EQ(drawn[0], 0) << "the likeliest token is not typical";
+  for (size_t i = 1; i < 6; ++i) EXPECT_NEAR(drawn[i], 0.2, 0.02);
+  EXPECT_EQ(drawn[6], 0);
+}
+
+TEST(Sampler, BadWordsAreBannedWhereTheyWouldEnd) {
+  SamplingParams params = greedy();
+  params.bad_words = {{2}, {0, 1}, {3, 3, 1}};
+  SamplingHistory history;
+  history.add_prompt(std::vector<int32_t>{0});
+  SamplerScratch scratch;
+  const std::vector<float> logits = {1, 4, 5, 2};
+  const auto draw = [&] {
+    return sample({.logits = logits, .params = &params, .history = &history, .key = {}}, &scratch)
+        ->token;
+  };
+  EXPECT_EQ(draw(), 1) << "the prompt is no part of a word";
+  history.add_output(0);
+  EXPECT_EQ(draw(), 3);
+  history.add_output(3);
+  EXPECT_EQ(draw(), 1);
+  history.add_output(3);
+  EXPECT_EQ(draw(), 3);
+}
+
+TEST(Sampler, AllowedTokensAreTheOnlyOnes) {
+  SamplingParams params = {.temperature = 2, .allowed_tokens = {3, 1, 3}};
+  const auto drawn = frequencies({9, 1, 9, 1, 9}, params, 4000);
+  EXPECT_NEAR(drawn[1], 0.5, 0.03);
+  EXPECT_NEAR(drawn[3], 0.5, 0.03);
+  params.logit_bias = {{0, 100.0f}};
+  EXPECT_EQ(frequencies({9, 1, 9, 1, 9}, params, 100)[0], 0) << "a bias allows nothing";
+}
+
+TEST(SamplingHistory, RemembersAsMuchOfTheOutputAsABadWordIsLong) {
+  SamplingHistory history;
+  std::vector<int32_t> last;
+  EXPECT_TRUE(history.ends_with({}));
+  for (int32_t i = 0; i < 100; ++i) {
+    history.add_output(i);
+    if (i > 100 - kBadWordTokensMax) last.push_back(i);
+    EXPECT_FALSE(history.ends_with(std::vector<int32_t>{i, i}));
+  }
+  ASSERT_EQ(last.size(), static_cast<size_t>(kBadWordTokensMax - 1));
+  EXPECT_TRUE(history.ends_with(last));
+  EXPECT_TRUE(history.ends_with(std::span(last).last(1)));
+  EXPECT_FALSE(history.ends_with(std::span(last).first(3)));
+}
+
+TEST(Score, IsTheLogprobAndRankOfAToken) {
+  const std::vector<float> logits = {0, 2, 1, 2, -kInf};
+  SamplerScratch scratch;
+  const int32_t ranks[] = {4, 1, 3, 2, 5};
+  for (int32_t token = 0; token < 5; ++token) {
+    const auto scored = score({.logits = logits, .token = token, .top = 2}, &scratch);
+    ASSERT_TRUE(scored.ok());
+    EXPECT_EQ(scored->rank, ranks[token]) << token;
+    EXPECT_NEAR(std::exp(scored->logprob),
+                std::exp(logits[static_cast<size_t>(token)]) / (1 + std::exp(1) + 2 * std::exp(2)),
+                1e-6);
+    ASSERT_EQ(scored->top.size(), 2u);
+    EXPECT_EQ(scored->top[0].token, 1);
+    EXPECT_EQ(scored->top[1].token, 3);
+  }
+  EXPECT_FALSE(score({.logits = std::vector<float>{0, std::nanf("")}}, &scratch).ok());
 }
 
 TEST(Sampler, LogprobsZeroReportsOnlyTheChosenToken) {

@@ -6,54 +6,64 @@
 #include <limits>
 #include <vector>
 
+#include "compute/kernels/cpu/dispatch.h"
+
 namespace brisk {
 namespace {
 
-TEST(ExpOfDifferences, IsWithinItsErrorEverywhere) {
-  std::vector<float> logits;
-  for (int i = 0; i <= 870'000; ++i) logits.push_back(static_cast<float>(-i * 1e-4));
-  std::vector<float> weights(logits.size());
-  exp_of_differences(logits, 0, 1, weights);
-  EXPECT_EQ(weights[0], 1.0f);
-  double worst = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] < -87) continue;
-    const double exact = std::exp(static_cast<double>(logits[i]));
-    worst = std::max(worst, std::abs(static_cast<double>(weights[i]) / exact - 1));
-  }
-  EXPECT_LT(worst, 0x1p-21);
-}
+const KernelTable& kernels() { return *usable_kernels().front(); }
 
-TEST(ExpOfDifferences, IsZeroForTheImpossible) {
-  const std::vector<float> logits = {-std::numeric_limits<float>::infinity(), -1000, -3.4e38f, 3};
-  std::vector<float> weights(4);
-  exp_of_differences(logits, 3, 1, weights);
-  EXPECT_EQ(weights, (std::vector<float>{0, 0, 0, 1}));
-}
-
-TEST(RangeOf, IgnoresImpossibleTokensForTheLowest) {
+TEST(Scan, FindsTheHighestLogitOfEachBlock) {
   const float inf = std::numeric_limits<float>::infinity();
-  std::vector<float> logits(40, -inf);
-  EXPECT_EQ(range_of(logits).highest, -inf);
-  logits[39] = 4;
+  std::vector<float> logits(600, -inf), maxima;
+  EXPECT_EQ(scan(kernels(), logits, &maxima).highest, -inf);
+  logits[599] = 4;
   logits[7] = -3;
-  EXPECT_EQ(range_of(logits).highest, 4);
-  EXPECT_EQ(range_of(logits).lowest, -3);
-  EXPECT_FALSE(range_of(logits).is_broken);
+  const ScannedLogits row = scan(kernels(), logits, &maxima);
+  EXPECT_EQ(row.highest, 4);
+  EXPECT_FALSE(row.is_broken);
+  EXPECT_EQ(maxima, (std::vector<float>{-3, -inf, 4}));
+  EXPECT_EQ(most_probable(row), 599);
+}
+
+TEST(Heaviest, FindsNoLessThanAsked) {
+  std::vector<float> logits(3000), maxima;
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 37 % 1000);
+  const ScannedLogits row = scan(kernels(), logits, &maxima);
+  WeightScratch scratch;
+  for (const size_t count : {1, 5, 12, 13, 3000}) {
+    const auto found = heaviest(kernels(), row, count, &scratch);
+    EXPECT_GE(found.size(), count);
+    float least = 1000;
+    for (const int32_t token : found) least = std::min(least, logits[static_cast<size_t>(token)]);
+    EXPECT_EQ(std::ranges::count_if(logits, [&](float x) { return x >= least; }),
+              std::ssize(found));
+  }
 }
 
 // Equal weights sum without rounding, so the token is known for every u.
 TEST(TokenWeights, DrawsExactlyWhereTheRunningSumPasses) {
   constexpr size_t kVocab = 10'007;
   const std::vector<float> logits(kVocab, 1.5f);
+  std::vector<float> maxima;
   WeightScratch scratch;
-  const TokenWeights weights(logits, range_of(logits), 1, &scratch);
+  TokenWeights weights(kernels(), scan(kernels(), logits, &maxima), 1, &scratch);
   for (size_t i = 0; i < kVocab; ++i) {
     const double u = (static_cast<double>(i) + 0.5) / kVocab;
     ASSERT_EQ(weights.draw(u), static_cast<int32_t>(i));
   }
   EXPECT_EQ(weights.draw(0), 0);
   EXPECT_EQ(weights.draw(1 - 0x1p-53), static_cast<int32_t>(kVocab - 1));
+}
+
+TEST(TokenWeights, DrawsNothingThatWasCutOffWhateverTheRounding) {
+  std::vector<float> logits(5000, 0.1f), maxima;
+  for (size_t i = 300; i < 310; ++i) logits[i] = 5 + 0.1f * static_cast<float>(i % 3);
+  WeightScratch scratch;
+  TokenWeights weights(kernels(), scan(kernels(), logits, &maxima), 0.7, &scratch);
+  weights.keep_heaviest(10);
+  EXPECT_EQ(weights.draw(0), 300);
+  EXPECT_EQ(weights.draw(1 - 0x1p-53), 309);
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ TEST_F(PrefixStoreTest, OnlyItsUserMayReadTheFiles) {
   const auto store = open();
   ASSERT_TRUE(store->write(prefix(1), block(1)).ok());
   for (const auto& file : fs::directory_iterator(directory_)) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat(file.path().c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777, 0600u);
   }

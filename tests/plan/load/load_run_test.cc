@@ -19,8 +19,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
-LoadOptions options_for(const FakeOpenAi& server) {
-  LoadOptions options;
+LoadRunOptions options_for(const FakeOpenAi& server) {
+  LoadRunOptions options;
   options.target = {.host = "127.0.0.1", .port = server.port(), .prefix = "", .api_key = "key"};
   options.model = "fake";
   options.alphabet = PromptAlphabet::ids_below(1000);
@@ -33,7 +33,7 @@ Workload closed_loop(int64_t requests) {
   return make_workload({.requests = requests, .prompt = {8, 8}, .output = {4, 4}, .trace = {}});
 }
 
-LoadReport run(const LoadOptions& options, const Workload& workload) {
+LoadReport run(const LoadRunOptions& options, const Workload& workload) {
   absl::StatusOr<LoadReport> report = run_load(options, workload, nullptr);
   EXPECT_TRUE(report.ok()) << report.status();
   return report.ok() ? *std::move(report) : LoadReport{};
@@ -85,7 +85,7 @@ TEST(LoadRun, CountsAnOpenLoopFromTheScheduledArrival) {
       [](int, const FakeRequest&) { return FakeAnswer{.first_s = 0.1, .tokens = 1}; });
   Workload workload = closed_loop(5);
   workload.open_loop = true;
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.concurrency_max = 1;
   const LoadReport report = run(options, workload);  // all arrive at 0, one is served at a time
   ASSERT_EQ(report.served, 5);
@@ -103,7 +103,7 @@ TEST(LoadRun, SendsAnOpenLoopAtItsTimesHoweverSlowTheServer) {
   Workload workload = closed_loop(10);
   workload.open_loop = true;
   for (size_t i = 0; i < 10; ++i) workload.requests[i].at_s = 0.01 * static_cast<double>(i);
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.concurrency_max = 100;
   const LoadReport report = run(options, workload);
   EXPECT_EQ(report.served, 10);
@@ -120,7 +120,7 @@ TEST(LoadRun, TellsRefusalsFromFailures) {
     if (index % 5 == 3) answer = {.status = 500, .body = "<html>\x1b[31mbroken", .close = true};
     return answer;
   });
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.concurrency_max = 1;
   const LoadReport report = run(options, closed_loop(10));
   EXPECT_EQ(report.served, 4);
@@ -144,7 +144,7 @@ TEST(LoadRun, NoticesStreamsThatBreak) {
     if (index == 3) answer.tokens = 0;
     return answer;
   });
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.concurrency_max = 1;
   const LoadReport report = run(options, closed_loop(6));
   EXPECT_EQ(report.served, 1);
@@ -158,7 +158,7 @@ TEST(LoadRun, NoticesStreamsThatBreak) {
 
 TEST(LoadRun, GivesUpOnAServerThatSaysNothing) {
   FakeOpenAi server([](int index, const FakeRequest&) { return FakeAnswer{.silent = index == 0}; });
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.timeout_s = 1;
   const LoadReport report = run(options, closed_loop(3));
   EXPECT_EQ(report.served, 2);
@@ -191,7 +191,7 @@ TEST(LoadRun, AsksForExactLengthsAndSendsTheKey) {
 
 TEST(LoadRun, ChatTakesWords) {
   FakeOpenAi server([](int, const FakeRequest&) { return FakeAnswer{}; });
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.endpoint = LoadEndpoint::kChat;
   options.alphabet = PromptAlphabet::of_words();
   EXPECT_EQ(run(options, closed_loop(1)).served, 1);
@@ -203,7 +203,7 @@ TEST(LoadRun, ChatTakesWords) {
 
 TEST(LoadRun, WarmsUpWithOtherPromptsThatAreNotCounted) {
   FakeOpenAi server([](int, const FakeRequest&) { return FakeAnswer{}; });
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.warmup = 3;
   EXPECT_EQ(run(options, closed_loop(5)).served, 5);
   std::set<std::string> bodies;
@@ -212,7 +212,7 @@ TEST(LoadRun, WarmsUpWithOtherPromptsThatAreNotCounted) {
 }
 
 TEST(LoadRun, NoServerIsAnError) {
-  LoadOptions options;
+  LoadRunOptions options;
   options.target = {.host = "127.0.0.1", .port = 1, .prefix = "", .api_key = ""};
   EXPECT_EQ(run_load(options, closed_loop(1), nullptr).status().code(),
             absl::StatusCode::kUnavailable);
@@ -257,7 +257,7 @@ TEST(LoadRun, DISABLED_CostAtAThousandStreams) {
   FakeOpenAi server([](int index, const FakeRequest&) {
     return FakeAnswer{.first_s = 0.1 + 0.0001 * (index % kStreams), .gap_s = 0.1, .tokens = 100};
   });
-  LoadOptions options = options_for(server);
+  LoadRunOptions options = options_for(server);
   options.concurrency_max = kStreams;
   const LoadReport report = run(options, closed_loop(3 * kStreams));
   EXPECT_EQ(report.served, 3 * kStreams);

@@ -20,6 +20,7 @@
 
 #include "compute/kernels/cpu/panels.h"
 #include "compute/kernels/cpu/tiles.h"
+#include "compute/kernels/cpu/vocabulary.h"
 
 namespace brisk {
 
@@ -169,6 +170,8 @@ struct KernelTable {
   // value that depends on them. Runs eight independent chains of fused multiply-adds.
   float (*read_all)(const void* p, int64_t bytes);
   float (*multiply_add)(int64_t iterations);
+
+  VocabularyKernels vocabulary;
 
   void (*kv_append[kKvElementCount])(const KvAppendArgs&);
   void (*attention[kKvElementCount])(const AttentionArgs&);

@@ -6,4 +6,5 @@
 #include "compute/kernels/cpu/elementwise_body.h"
 #include "compute/kernels/cpu/attention_body.h"
 #include "compute/kernels/cpu/measure_body.h"
+#include "compute/kernels/cpu/vocabulary_body.h"
 #include "compute/kernels/cpu/table_body.h"

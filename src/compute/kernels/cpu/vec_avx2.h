@@ -102,6 +102,37 @@ inline float largest(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
+// Bit i: a's lane i is below b's; not where either is NaN.
+inline uint32_t lanes_below(Vec a, Vec b) {
+  const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ));
+  const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ));
+  return static_cast<uint32_t>(lo | hi << 8);
+}
+// Writes first + i for each bit i of `lanes`, in order; how many. May write 16.
+inline int64_t put_lanes(int32_t* out, uint32_t lanes, int32_t first) {
+  int64_t count = 0;
+  for (; lanes != 0; lanes &= lanes - 1) out[count++] = first + __builtin_ctz(lanes);
+  return count;
+}
+
+// 16 doubles.
+struct Wide {
+  __m256d v[4];
+};
+inline Wide wide_zero() {
+  const __m256d none = _mm256_setzero_pd();
+  return {{none, none, none, none}};
+}
+inline Wide add_wide(Wide sums, Vec a) {
+  return {{_mm256_add_pd(sums.v[0], _mm256_cvtps_pd(_mm256_castps256_ps128(a.lo))),
+           _mm256_add_pd(sums.v[1], _mm256_cvtps_pd(_mm256_extractf128_ps(a.lo, 1))),
+           _mm256_add_pd(sums.v[2], _mm256_cvtps_pd(_mm256_castps256_ps128(a.hi))),
+           _mm256_add_pd(sums.v[3], _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1)))}};
+}
+inline void store_wide(double* p, Wide a) {
+  for (int i = 0; i < 4; ++i) _mm256_storeu_pd(p + 4 * i, a.v[i]);
+}
+
 inline float f16_scalar(const void* p) {
   uint16_t bits;
   __builtin_memcpy(&bits, p, 2);

@@ -64,6 +64,32 @@ inline float sum(Vec a) {
 }
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
+// Bit i: a's lane i is below b's; not where either is NaN.
+inline uint32_t lanes_below(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+// Writes first + i for each bit i of `lanes`, in order; how many. May write 16.
+inline int64_t put_lanes(int32_t* out, uint32_t lanes, int32_t first) {
+  if (lanes == 0) return 0;
+  const __m512i counted = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i ids = _mm512_add_epi32(counted, _mm512_set1_epi32(first));
+  // Not the form that stores by itself, which some CPUs execute a lane at a time.
+  _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(static_cast<__mmask16>(lanes), ids));
+  return __builtin_popcount(lanes);
+}
+
+// 16 doubles.
+struct Wide {
+  __m512d lo, hi;
+};
+inline Wide wide_zero() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+inline Wide add_wide(Wide sums, Vec a) {
+  return {_mm512_add_pd(sums.lo, _mm512_cvtps_pd(_mm512_castps512_ps256(a.v))),
+          _mm512_add_pd(sums.hi, _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1)))};
+}
+inline void store_wide(double* p, Wide a) {
+  _mm512_storeu_pd(p, a.lo);
+  _mm512_storeu_pd(p + 8, a.hi);
+}
+
 inline float f16_scalar(const void* p) {
   uint16_t bits;
   __builtin_memcpy(&bits, p, 2);

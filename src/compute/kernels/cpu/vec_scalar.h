@@ -113,6 +113,30 @@ inline float largest(Vec a) {
   return best;
 }
 
+// Bit i: a's lane i is below b's; not where either is NaN.
+inline uint32_t lanes_below(Vec a, Vec b) {
+  uint32_t lanes = 0;
+  for (int i = 0; i < kLanes; ++i) lanes |= (a.v[i] < b.v[i] ? 1u : 0u) << i;
+  return lanes;
+}
+// Writes first + i for each bit i of `lanes`, in order; how many. May write 16.
+inline int64_t put_lanes(int32_t* out, uint32_t lanes, int32_t first) {
+  int64_t count = 0;
+  for (; lanes != 0; lanes &= lanes - 1) out[count++] = first + __builtin_ctz(lanes);
+  return count;
+}
+
+// 16 doubles.
+struct Wide {
+  double v[kLanes];
+};
+inline Wide wide_zero() { return Wide{}; }
+inline Wide add_wide(Wide sums, Vec a) {
+  for (int i = 0; i < kLanes; ++i) sums.v[i] += static_cast<double>(a.v[i]);
+  return sums;
+}
+inline void store_wide(double* p, Wide a) { __builtin_memcpy(p, a.v, sizeof a.v); }
+
 inline uint16_t u16_at(const void* p, int i) {
   uint16_t bits;
   __builtin_memcpy(&bits, static_cast<const char*>(p) + 2 * i, 2);

@@ -1,0 +1,129 @@
+#include "engine/draw.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace brisk {
+
+Drawer::Drawer(int threads, const KernelTable& kernels) : scratch_(static_cast<size_t>(threads)) {
+  for (SamplerScratch& scratch : scratch_) scratch.kernels = &kernels;
+}
+
+void Drawer::begin(DrawingSequence sequence) {
+  const Request& request = *sequence.request;
+  State& state = states_[sequence.id];
+  state.request = &request;
+  state.choice = sequence.choice;
+  if (request.min_tokens > 0) state.banned = std::move(sequence.end_tokens);
+  if (uses_history(request.sampling)) state.history.add_prompt(request.prompt);
+}
+
+void Drawer::begin_prompt(SequenceId first, const Request& request) {
+  Prompt& prompt = prompts_[first];
+  prompt.request = &request;
+  prompt.logprobs.resize(request.prompt.size());
+  prompt.logprobs[0].token = request.prompt[0];
+}
+
+std::span<Drawn> Drawer::draw(const StepPlan& plan, MatView logits, StepRunner* runner) {
+  vocab_ = static_cast<size_t>(logits.cols);
+  tasks_.clear();
+  drawn_.resize(plan.samples.size());
+  for (size_t i = 0; i < plan.samples.size(); ++i) {
+    const Sample& sample = plan.samples[i];
+    const auto state = states_.find(sample.sequence);
+    BRISK_CHECK(state != states_.end());
+    drawn_[i] = {};
+    tasks_.push_back({.logits = logits.row(sample.logits_row),
+                      .position = sample.position,
+                      .state = &state->second,
+                      .drawn = &drawn_[i]});
+  }
+  if (!prompts_.empty()) add_prompt_tasks(plan, logits);
+  runner->for_each(std::ssize(tasks_), [this](int64_t task, int thread) {
+    run(&tasks_[static_cast<size_t>(task)], &scratch_[static_cast<size_t>(thread)]);
+  });
+
+  for (const Task& task : tasks_) {
+    if (task.prompt != nullptr) task.prompt->status.Update(task.status);
+  }
+  if (prompts_.empty()) return drawn_;
+  for (size_t i = 0; i < drawn_.size(); ++i) {
+    const int64_t first = plan.samples[i].sequence.value - tasks_[i].state->choice;
+    const auto prompt = prompts_.find(SequenceId{first});
+    if (prompt != prompts_.end()) drawn_[i].status.Update(prompt->second.status);
+  }
+  return drawn_;
+}
+
+// The row of a token says what the one after it is to the model.
+void Drawer::add_prompt_tasks(const StepPlan& plan, MatView logits) {
+  int64_t row = 0;
+  for (const Slice& slice : plan.slices) {
+    const int64_t rows = std::ssize(slice.tokens) - slice.logits_from;
+    const auto found = prompts_.find(slice.sequence);
+    if (found != prompts_.end()) {
+      Prompt& prompt = found->second;
+      const int64_t begin = slice.first + slice.logits_from + 1;
+      for (int64_t i = 0; i < rows && begin + i < std::ssize(prompt.request->prompt); ++i) {
+        tasks_.push_back({.logits = logits.row(row + i), .position = begin + i, .prompt = &prompt});
+      }
+    }
+    row += rows;
+  }
+}
+
+void Drawer::run(Task* task, SamplerScratch* scratch) const {
+  const std::span<const float> logits(task->logits, vocab_);
+  if (task->prompt != nullptr) {
+    task->status = score_token(*task, logits, scratch);
+  } else {
+    draw_token(*task, logits, scratch);
+  }
+}
+
+void Drawer::draw_token(const Task& task, std::span<const float> logits, SamplerScratch* scratch) {
+  State& state = *task.state;
+  const Request& request = *state.request;
+  if (state.produced == request.min_tokens) state.banned.clear();
+  const auto result =
+      sample({.logits = logits,
+              .params = &request.sampling,
+              .history = &state.history,
+              .banned = state.banned,
+              .key = {.seed = request.sampling.seed, .stream = static_cast<uint64_t>(state.choice)},
+              .position = task.position},
+             scratch);
+  Drawn& drawn = *task.drawn;
+  drawn.status = result.status();
+  if (!result.ok()) return;
+  drawn.token = result->token;
+  drawn.logprob = result->logprob;
+  drawn.top.assign(result->top.begin(), result->top.end());
+  ++state.produced;
+  if (uses_history(request.sampling)) state.history.add_output(result->token);
+}
+
+absl::Status Drawer::score_token(const Task& task, std::span<const float> logits,
+                                 SamplerScratch* scratch) {
+  const Request& request = *task.prompt->request;
+  const auto at = static_cast<size_t>(task.position);
+  const auto result = score(
+      {.logits = logits, .token = request.prompt[at], .top = request.prompt_logprobs}, scratch);
+  if (!result.ok()) return result.status();
+  BRISK_CHECK(at < task.prompt->logprobs.size());
+  task.prompt->logprobs[at] = {.token = request.prompt[at],
+                               .logprob = result->logprob,
+                               .rank = result->rank,
+                               .top = {result->top.begin(), result->top.end()}};
+  return absl::OkStatus();
+}
+
+std::vector<PromptLogprob> Drawer::take_prompt(SequenceId first) {
+  const auto found = prompts_.find(first);
+  if (found == prompts_.end()) return {};
+  return std::exchange(found->second.logprobs, {});
+}
+
+}  // namespace brisk
