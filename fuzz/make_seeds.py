@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Write the seeds of the checkpoint targets: whole models of one to six KB in fuzz/corpus.
+"""Write the seeds of the checkpoint targets: whole models of one to six KB in fuzz/corpus, and
+adapters for the first of them.
 
 They are the cases of the reference (tests/reference) with fewer and smaller numbers. gguf/compiled
 is `brisk compile` of gguf/blocks.
@@ -118,8 +119,34 @@ def write_llama2c(out):
         (out / write.__name__).write_bytes(write(np.random.default_rng(1)))
 
 
+def write_lora(out):
+    """Both layouts of an adapter for TINY_CONFIGS["llama"]: every module, of rank 2."""
+    config, rng = TINY_CONFIGS["llama"], np.random.default_rng(1)
+    peft, stored = {}, {}
+    for name, shape in checkpoints.shapes(config).items():
+        if not name.endswith("_proj.weight"):
+            continue
+        key = to_gguf.gguf_name("llama", name, to_gguf.LAYER.fullmatch(name))
+        for half, size in (("A", (2, shape[1])), ("B", (shape[0], 2))):
+            array = rng.normal(0, 1, size)
+            module = name.removesuffix(".weight")
+            peft[f"base_model.model.{module}.lora_{half}.weight"] = array
+            stored[f"{key}.lora_{half.lower()}"] = gguf_file.stored(array, "f16")
+    path = out / "peft"
+    safetensors_file.write(path, peft, "bf16")
+    said = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "use_rslora": False, "bias": "none"}
+    path.write_bytes(json.dumps(said).encode() + b"\0" + path.read_bytes())
+    metadata = {
+        "general.architecture": "llama",
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": 4.0,
+    }
+    gguf_file.write(out / "gguf", metadata, stored)
+
+
 def main():
-    for write in (write_gguf, write_safetensors, write_llama2c):
+    for write in (write_gguf, write_safetensors, write_llama2c, write_lora):
         out = HERE / "corpus" / write.__name__.removeprefix("write_")
         out.mkdir(parents=True, exist_ok=True)
         write(out)

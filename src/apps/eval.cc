@@ -18,6 +18,7 @@ struct Options {
   std::string model;
   std::string tokenizer;
   std::string text;
+  std::string lora;
   Activations activations = Activations::kInt8;
   PerplexityOptions perplexity;
   bool json = false;
@@ -44,11 +45,14 @@ Json to_json(const Model& model, const PerplexityReport& report) {
           {"seconds", report.seconds}};
 }
 
-absl::Status eval(const Options& options) {
+absl::Status eval(Options& options) {
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          load_model(options.model, {.tokenizer_path = options.tokenizer,
                                                     .activations = options.activations,
                                                     .threads = options.perplexity.threads}));
+  if (!options.lora.empty()) {
+    BRISK_ASSIGN_OR_RETURN(options.perplexity.adapter, load_lora(options.lora, *model));
+  }
   BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> documents, read_documents(options.text));
   const bool show_progress = isatty(STDERR_FILENO) != 0;
   BRISK_ASSIGN_OR_RETURN(
@@ -75,6 +79,8 @@ CommandAction add_eval(CLI::App& app) {
                  "Text to predict: a .jsonl of documents (\"text\"), or any file as one document")
       ->required();
   app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
+  app.add_option("--lora", options->lora, "A LoRA adapter: a directory that PEFT wrote, or a .gguf")
+      ->type_name("PATH");
   app.add_option("--context", options->perplexity.context,
                  "Tokens of a window (0: the model's context, at most 2,048)")
       ->check(CLI::Range(0, 1 << 20))

@@ -42,6 +42,7 @@ struct Options {
   std::string prompt_file;
   std::string system;
   std::string chat_template;
+  std::string lora;
   std::vector<std::string> stops;
   bool chat = false;
   bool json = false;
@@ -113,6 +114,10 @@ class Session {
     BRISK_ASSIGN_OR_RETURN(session->model_, load(options, prompt));
     BRISK_ASSIGN_OR_RETURN(session->stops_, StopStrings::create(options.stops));
     BRISK_ASSIGN_OR_RETURN(session->engine_, Engine::create(session->model_, options.engine));
+    if (!options.lora.empty()) {
+      BRISK_ASSIGN_OR_RETURN(session->adapter_,
+                             session->engine_->adapters().load("lora", options.lora));
+    }
     session->seed_ = options.seed.has_value() ? *options.seed : std::random_device{}();
     session->settle_sampling();
     return session;
@@ -132,6 +137,7 @@ class Session {
     Request request;
     request.prompt = prompt;
     request.sampling = sampling_;
+    request.adapter = adapter_;
     request.ignore_eos = options_.ignore_eos;
     request.max_tokens =
         static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(answer_tokens_max(), room)));
@@ -176,6 +182,7 @@ class Session {
   const Options& options_;
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Engine> engine_;
+  std::shared_ptr<const Adapter> adapter_;
   std::shared_ptr<const StopStrings> stops_;
   SamplingParams sampling_;
   uint64_t seed_ = 0;
@@ -408,6 +415,8 @@ CommandAction add_run(CLI::App& app) {
   app.add_option("--stop", o.stops, "End when this text appears (may be repeated)");
   app.add_flag("--ignore-eos", o.ignore_eos, "Go on after the model's end token");
   app.add_option("--tokenizer", o.tokenizer, "Tokenizer file, for models without one");
+  app.add_option("--lora", o.lora, "A LoRA adapter: a directory that PEFT wrote, or a .gguf")
+      ->type_name("PATH");
   app.add_option("--threads", o.engine.threads, "Threads (0: all)")->capture_default_str();
   app.add_option("--context", o.engine.context_max, "Tokens of context (0: the model's)")
       ->capture_default_str();

@@ -31,6 +31,8 @@ struct ServeOptions {
   bool allow_no_key = false;
   double drain_seconds = 30;
   std::string metrics_alias;
+  std::vector<std::string> loras;  // NAME=PATH
+  std::string lora_directory;
   // A client may leave a few seconds of text lying before its request is paused.
   EngineOptions engine = {.unread_events_max = 512};
   Activations activations = Activations::kInt8;
@@ -109,6 +111,7 @@ absl::StatusOr<api::ServedModel> describe(const ServeOptions& options, Engine& e
   served.names = options.names.empty() ? std::vector<std::string>{model.name} : options.names;
   served.created = api::unix_seconds();
   served.defaults = model.checkpoint->generation;
+  served.lora_directory = options.lora_directory;
   std::string chat_template;
   if (!options.chat_template.empty()) {
     constexpr size_t kTemplateBytesMax = 1 << 20;
@@ -116,6 +119,20 @@ absl::StatusOr<api::ServedModel> describe(const ServeOptions& options, Engine& e
   }
   BRISK_ASSIGN_OR_RETURN(served.renderer, api::make_chat_renderer(model, chat_template));
   return served;
+}
+
+absl::Status load_adapters(const ServeOptions& options, const api::ServedModel& served) {
+  for (const std::string& lora : options.loras) {
+    const size_t equals = lora.find('=');
+    if (equals == std::string::npos) {
+      return invalid_input("--lora {}: give NAME=PATH", lora);
+    }
+    const std::string name = lora.substr(0, equals);
+    if (served.is_own_name(name)) return invalid_input("--lora {}: the model has that name", lora);
+    const auto adapter = served.engine->adapters().load(name, lora.substr(equals + 1));
+    if (!adapter.ok()) return annotate(adapter.status(), "--lora " + name);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status serve(const ServeOptions& options) {
@@ -134,6 +151,7 @@ absl::Status serve(const ServeOptions& options) {
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                          Engine::create(std::move(model), options.engine));
   BRISK_ASSIGN_OR_RETURN(api::ServedModel served, describe(options, *engine));
+  BRISK_RETURN_IF_ERROR(load_adapters(options, served));
   const api::MetricsOptions metrics = {.model_name = served.name(),
                                        .context_max = engine->context_max(),
                                        .vllm_alias = options.metrics_alias == "vllm"};
@@ -189,6 +207,18 @@ void add_engine_options(CLI::App& app, ServeOptions& options) {
   add_activations_option(app, &options.activations);
 }
 
+void add_lora_options(CLI::App& app, ServeOptions& options) {
+  app.add_option("--lora", options.loras,
+                 "a LoRA adapter that requests may name as their model (may be repeated)")
+      ->type_name("NAME=PATH")
+      ->allow_extra_args(false);  // what follows may be the model
+  app.add_option("--lora-dir", options.lora_directory,
+                 "directory that POST /v1/load_lora_adapter may load from; without it: 403")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--loras-max", options.engine.adapters_max, "adapters loaded at once")
+      ->capture_default_str();
+}
+
 void add_http_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--host", options.http.host, "address to listen on")->capture_default_str();
   app.add_option("--port", options.http.port, "port to listen on; 0: any free one")
@@ -224,6 +254,7 @@ CommandAction add_serve(CLI::App& app) {
                  "names that requests may use; the first is shown")
       ->delimiter(',');
   add_engine_options(app, *options);
+  add_lora_options(app, *options);
   add_http_options(app, *options);
   return [options] {
     options->engine.kv_bytes_max = static_cast<int64_t>(options->kv_bytes_max);

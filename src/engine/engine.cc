@@ -86,6 +86,7 @@ absl::Status check_options(const EngineOptions& options) {
     return invalid_input("sequences must be 1 to 65536, not {}", options.sequences_max);
   }
   if (options.queue_max < 1) return invalid_input("the queue must hold at least one request");
+  if (options.adapters_max < 0) return invalid_input("the number of adapters cannot be negative");
   if (options.stretch_percent != 0 && options.stretch_percent <= 100) {
     return invalid_input("steps can be stretched to more than 100 percent, not to {}",
                          options.stretch_percent);
@@ -97,12 +98,20 @@ absl::Status check_options(const EngineOptions& options) {
   return absl::OkStatus();
 }
 
+PrefixScope scope_of(const Request& request) {
+  return {.salt = request.cache_salt,
+          .adapter = request.adapter == nullptr ? 0 : request.adapter->id};
+}
+
 class EngineImpl final : public Engine {
  public:
   EngineImpl(std::shared_ptr<const Model> model, const EngineOptions& options, const Sizes& sizes,
-             std::unique_ptr<StepRunner> runner, std::unique_ptr<PrefixStore> store)
+             std::unique_ptr<LiveAdapters> live_adapters, std::unique_ptr<StepRunner> runner,
+             std::unique_ptr<PrefixStore> store)
       : options_(options),
         model_(std::move(model)),
+        adapters_(*model_, options.adapters_max),
+        live_adapters_(std::move(live_adapters)),
         runner_(std::move(runner)),
         mailbox_(std::make_shared<Mailbox>(options.queue_max)),
         watchdog_(clock_, options.step_seconds_max),
@@ -135,6 +144,7 @@ class EngineImpl final : public Engine {
                                                      std::function<void()> on_events) override;
   void drain(double seconds) override;
   EngineStats stats() const override;
+  AdapterRegistry& adapters() override { return adapters_; }
   const Model& model() const override { return *model_; }
   int64_t context_max() const override { return context_max_; }
 
@@ -176,6 +186,8 @@ class EngineImpl final : public Engine {
   // Constant after construction.
   const EngineOptions options_;
   const std::shared_ptr<const Model> model_;
+  AdapterRegistry adapters_;                           // itself for any thread
+  const std::unique_ptr<LiveAdapters> live_adapters_;  // engine thread only; outlives the runner
   const std::unique_ptr<StepRunner> runner_;
   const std::shared_ptr<Mailbox> mailbox_;
   const SteadyClock clock_;
@@ -320,10 +332,11 @@ void EngineImpl::cancel_stalled() {
   }
 }
 
-// Whether the request waits for blocks of its prompt from the disk.
+// Whether the request waits for blocks of its prompt from the disk, which has those of no scope.
 bool EngineImpl::load_stored_prefix(const std::shared_ptr<GenerationState>& generation) {
   const Request& request = generation->request();
-  if (store_ == nullptr || request.cache_salt != 0 || request.prompt_logprobs >= 0) return false;
+  if (store_ == nullptr || scope_of(request) != PrefixScope{} || request.prompt_logprobs >= 0)
+    return false;
   // The last token is computed anyway.
   const auto prompt = std::span(request.prompt).first(request.prompt.size() - 1);
   const int64_t cached = std::ssize(scheduler_.find_cached(prompt, {}));
@@ -355,7 +368,7 @@ void EngineImpl::restore(const RestoredBlocks& restored) {
 
 // Saves the blocks of the prompt that are cached and not stored yet.
 void EngineImpl::store_prefix(const Request& request) {
-  if (store_ == nullptr || request.cache_salt != 0) return;
+  if (store_ == nullptr || scope_of(request) != PrefixScope{}) return;
   const std::span<const BlockId> cached = scheduler_.find_cached(request.prompt, {});
   if (std::ssize(cached) < kStoredBlocksMin) return;
   auto next = static_cast<size_t>(store_->stored_blocks(request.prompt, 0));
@@ -373,7 +386,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
                                   .choices = request.choices,
                                   .priority = request.priority,
                                   .tenant = request.tenant,
-                                  .scope = {.salt = request.cache_salt},
+                                  .scope = scope_of(request),
                                   .stop_tokens = end_tokens(request),
                                   .prompt_logits = request.prompt_logprobs >= 0});
   if (!first.ok()) {
@@ -383,6 +396,7 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
     }
     return finish(generation);
   }
+  live_adapters_->add(request.adapter);
   first_sequence_[generation.get()] = *first;
   if (request.prompt_logprobs >= 0) drawer_.begin_prompt(*first, request);
   for (int i = 0; i < request.choices; ++i) {
@@ -473,6 +487,7 @@ void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (const auto first = first_sequence_.find(generation.get()); first != first_sequence_.end()) {
     drawer_.end_prompt(first->second);
     first_sequence_.erase(first);
+    live_adapters_->remove(generation->request().adapter);
   }
   ++finished_;
 }
@@ -619,6 +634,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Mod
                                                        const EngineOptions& options) {
   BRISK_RETURN_IF_ERROR(check_options(options));
   BRISK_ASSIGN_OR_RETURN(const Sizes sizes, settle_sizes(*model, options));
+  auto live_adapters = std::make_unique<LiveAdapters>();
   BRISK_ASSIGN_OR_RETURN(
       std::unique_ptr<StepRunner> runner,
       Runner::create(*model, {.threads = options.threads,
@@ -627,7 +643,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Mod
                                                                    options.tokens_per_step_max) +
                                                  kPromptLogitsPerStep,
                               .kv_element = sizes.element,
-                              .kv_blocks = sizes.blocks}));
+                              .kv_blocks = sizes.blocks,
+                              .adapters = live_adapters.get()}));
   if (options.wrap_runner != nullptr) runner = options.wrap_runner(std::move(runner));
   std::unique_ptr<PrefixStore> store;
   if (!options.store_directory.empty()) {
@@ -638,8 +655,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Mod
                                               .block_bytes = runner->block_bytes(),
                                               .block_tokens = kKvBlockTokens}));
   }
-  return std::make_unique<EngineImpl>(std::move(model), options, sizes, std::move(runner),
-                                      std::move(store));
+  return std::make_unique<EngineImpl>(std::move(model), options, sizes, std::move(live_adapters),
+                                      std::move(runner), std::move(store));
 }
 
 }  // namespace brisk

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/adapters.h"
 #include "engine/request.h"
 #include "engine/sched/scheduler.h"
 #include "model/kv_memory.h"
@@ -53,6 +54,7 @@ struct EngineOptions {
   int64_t store_bytes_max = int64_t{10} << 30;
   // For tests: what stands between the engine and its runner.
   std::function<std::unique_ptr<StepRunner>(std::unique_ptr<StepRunner>)> wrap_runner = nullptr;
+  int adapters_max = 64;  // loaded at once
 };
 
 // One submitted request, shared by the engine and its reader. Any thread may call anything.
@@ -126,6 +128,8 @@ class Engine {
   virtual void drain(double seconds) = 0;
 
   virtual EngineStats stats() const = 0;
+  // What requests may name as their adapter.
+  virtual AdapterRegistry& adapters() = 0;
   virtual const Model& model() const = 0;
   virtual int64_t context_max() const = 0;
 };

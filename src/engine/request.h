@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "engine/sched/tenant.h"
 
 namespace brisk {
+
+struct Adapter;  // engine/adapters.h
 
 // How a token is drawn from the logits, in this order: bans, bias, penalties, temperature, top-k,
 // top-p, min-p, typical, draw. Names and meanings as in vLLM and the OpenAI API.
@@ -50,6 +53,8 @@ struct Request {
   uint64_t cache_salt = 0;
   // -1: none; k: those of the prompt's tokens, and of the k most probable ones in their places.
   int prompt_logprobs = -1;
+  // Of the engine's registry; null: the model as it is.
+  std::shared_ptr<const Adapter> adapter{};
 };
 
 enum class FinishReason : uint8_t {

@@ -1,5 +1,6 @@
 #include "engine/runner.h"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <utility>
@@ -20,21 +21,36 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const Model& model,
   BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, decoder, threads));
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                          KvMemory::create(model.spec, options.kv_element, options.kv_blocks));
-  return std::unique_ptr<Runner>(new Runner(model, std::move(kv), threads, decoder));
+  return std::unique_ptr<Runner>(
+      new Runner(model, std::move(kv), threads, decoder, options.adapters));
 }
 
 Runner::Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
-               const DecoderOptions& options)
-    : team_(threads), kv_(std::move(kv)), decoder_(model, *model.kernels, team_, *kv_, options) {}
+               const DecoderOptions& options, const LiveAdapters* live_adapters)
+    : team_(threads),
+      kv_(std::move(kv)),
+      decoder_(model, *model.kernels, team_, *kv_, options),
+      live_adapters_(live_adapters) {}
 
 absl::StatusOr<MatView> Runner::run(const StepPlan& plan) {
   for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from.value, copy.to.value);
   try {
     flatten(plan);
+    find_adapters(plan);
+    return decoder_.forward(
+        {.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_, .adapters = adapters_});
   } catch (const std::bad_alloc&) {
     return exhausted("no memory for a step of {} tokens", plan.tokens);
   }
-  return decoder_.forward({.tokens = tokens_, .slices = slices_, .logits_rows = logits_rows_});
+}
+
+void Runner::find_adapters(const StepPlan& plan) {
+  adapters_.clear();
+  const auto has_one = [](const Slice& slice) { return slice.adapter != 0; };
+  if (std::none_of(plan.slices.begin(), plan.slices.end(), has_one)) return;
+  for (const Slice& slice : plan.slices) {
+    adapters_.push_back(live_adapters_->weights_of(slice.adapter));
+  }
 }
 
 void Runner::for_each(int64_t count, const std::function<void(int64_t, int)>& body) {

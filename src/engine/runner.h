@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compute/sys/thread_team.h"
+#include "engine/adapters.h"
 #include "engine/sched/step_plan.h"
 #include "model/decoder.h"
 #include "model/kv_memory.h"
@@ -23,6 +24,7 @@ struct RunnerOptions {
   int64_t logits_rows_max = 256;
   KvElement kv_element = KvElement::kF32;
   int64_t kv_blocks = 0;
+  const LiveAdapters* adapters = nullptr;  // outlives the runner; null: no plan names one
 };
 
 // What the engine makes of a plan: a model on this machine, or in tests something that fails or
@@ -53,7 +55,8 @@ class Runner final : public StepRunner {
   static absl::StatusOr<std::unique_ptr<Runner>> create(const Model& model,
                                                         const RunnerOptions& options);
 
-  // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options.
+  // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options, and names only
+  // adapters that are live.
   absl::StatusOr<MatView> run(const StepPlan& plan) override;
   void for_each(int64_t count, const std::function<void(int64_t, int)>& body) override;
   int threads() const override { return team_.size(); }
@@ -67,18 +70,21 @@ class Runner final : public StepRunner {
 
  private:
   Runner(const Model& model, std::unique_ptr<KvMemory> kv, int threads,
-         const DecoderOptions& options);
+         const DecoderOptions& options, const LiveAdapters* live_adapters);
   void flatten(const StepPlan& plan);
+  void find_adapters(const StepPlan& plan);
 
   ThreadTeam team_;
   std::unique_ptr<KvMemory> kv_;
   Decoder decoder_;
+  const LiveAdapters* const live_adapters_;
 
   // The plan as the decoder takes it; reused by every step.
   std::vector<int32_t> tokens_;
   std::vector<int32_t> logits_rows_;
   std::vector<int32_t> blocks_;
   std::vector<SliceView> slices_;
+  std::vector<const LoraAdapter*> adapters_;  // parallel to slices_, or empty
 };
 
 }  // namespace brisk

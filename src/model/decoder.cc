@@ -87,6 +87,7 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
            {.rows = options.rows_max,
             .depth = depth_max(model.spec),
             .head_dim = model.spec.head_dim}),
+      lora_(kernels),
       options_(options) {
   const int64_t rows = options.rows_max;
   allocate(&x_, rows, spec_.hidden_size);
@@ -124,6 +125,7 @@ MatView Decoder::forward(const StepBatch& batch) {
   rows_ = static_cast<int64_t>(batch.tokens.size());
   const auto wanted = static_cast<int64_t>(batch.logits_rows.size());
   BRISK_CHECK(rows_ >= 1 && rows_ <= options_.rows_max && wanted <= options_.logits_rows_max);
+  lora_.begin(batch.slices, batch.adapters);
   team_.run([&](Worker worker) { run(worker, batch); });
   return {logits_.data(), wanted, spec_.vocab_size, spec_.vocab_size};
 }
@@ -206,10 +208,14 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
   lap(worker, OpKind::kNorm, index);
   sync(worker, index);
 
-  load_input(worker, index, h, {&layer.q, &layer.k, &layer.v});
+  load_input(worker, index, h, {&layer.q, &layer.k, &layer.v},
+             {LoraTarget::kQ, LoraTarget::kK, LoraTarget::kV});
   product(worker, layer.q, h, q);
   product(worker, layer.k, h, k);
   product(worker, layer.v, h, v);
+  adapt(worker, index, LoraTarget::kQ, q);
+  adapt(worker, index, LoraTarget::kK, k);
+  adapt(worker, index, LoraTarget::kV, v);
   lap(worker, OpKind::kQkv, index);
   sync(worker, index);
 
@@ -234,8 +240,9 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
   }
 
   const bool has_own_norm = !layer.post_attention_norm.weight.empty();
-  load_input(worker, index, mixed, {&layer.o});
+  load_input(worker, index, mixed, {&layer.o}, {LoraTarget::kO});
   product(worker, layer.o, mixed, has_own_norm ? branch : x, /*add=*/!has_own_norm);
+  adapt(worker, index, LoraTarget::kO, has_own_norm ? branch : x);
   lap(worker, OpKind::kOutput, index);
   sync(worker, index);
 
@@ -292,8 +299,8 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
   const MatView x = rows_of(x_, hidden), h = rows_of(h_, hidden), branch = rows_of(branch_, hidden);
   const MatView inner = rows_of(gate_, spec_.ffn_size);
 
-  load_input(worker, index, h, {&layer.gate, &layer.up});
-  gated_product(worker, layer.gate, layer.up, h, inner);
+  load_input(worker, index, h, {&layer.gate, &layer.up}, {LoraTarget::kGate, LoraTarget::kUp});
+  gated_product(worker, layer.gate, layer.up, h, inner, index);
   lap(worker, OpKind::kGateUp, index);
   sync(worker, index);
   if (spec_.quantize_activations) {
@@ -302,8 +309,9 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
   }
 
   const bool has_own_norm = !layer.post_ffn_norm.weight.empty();
-  load_input(worker, index, inner, {&layer.down});
+  load_input(worker, index, inner, {&layer.down}, {LoraTarget::kDown});
   product(worker, layer.down, inner, has_own_norm ? branch : x, /*add=*/!has_own_norm);
+  adapt(worker, index, LoraTarget::kDown, has_own_norm ? branch : x);
   lap(worker, OpKind::kDown, index);
   sync(worker, index);
 
@@ -317,13 +325,18 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
 }
 
 // output = activation(input gate^T) * (input up^T); each member needs only columns it made itself.
+// Adapters add to both where they are those of the dense `adapted_layer` (kNoLayer: they are not).
 void Decoder::gated_product(Worker worker, const Linear& gate, const Linear& up, ConstMatView input,
-                            MatView output) {
+                            MatView output, size_t adapted_layer) {
   MatView factor = output;
   factor.data = up_.data();
   const bool gated = !gate.weight.shape.empty();
   product(worker, gated ? gate : up, input, output);
   if (gated) product(worker, up, input, factor);
+  if (adapted_layer != kNoLayer) {
+    adapt(worker, adapted_layer, LoraTarget::kUp, gated ? factor : output);
+    if (gated) adapt(worker, adapted_layer, LoraTarget::kGate, output);
+  }
   const auto activate = spec_.activation == Activation::kSilu       ? ops_.kernels().silu
                         : spec_.activation == Activation::kGeluTanh ? ops_.kernels().gelu_tanh
                                                                     : ops_.kernels().relu2;
@@ -408,7 +421,7 @@ void Decoder::run_expert(Worker worker, size_t index, const ExpertWeights& exper
   lap(worker, OpKind::kExperts, index);
   sync(worker, index);
   load_input(worker, index, input, {&expert.gate, &expert.up});
-  gated_product(worker, expert.gate, expert.up, input, inner);
+  gated_product(worker, expert.gate, expert.up, input, inner, kNoLayer);
   lap(worker, OpKind::kExperts, index);
   sync(worker, index);
   load_input(worker, index, inner, {&expert.down});
@@ -483,11 +496,14 @@ void Decoder::quantize_rows(Worker worker, MatView x) const {
 
 // REQUIRES: `input` is synced. All products of one input follow its load.
 void Decoder::load_input(Worker worker, size_t index, ConstMatView input,
-                         std::initializer_list<const Linear*> users) {
-  const bool wanted = std::any_of(users.begin(), users.end(),
-                                  [](const Linear* linear) { return linear->weight.is_packed(); });
-  if (!wanted || input.rows == 0) return;
-  ops_.load_input(worker, input);
+                         std::initializer_list<const Linear*> users,
+                         std::initializer_list<LoraTarget> targets) {
+  const bool rounded = std::any_of(users.begin(), users.end(),
+                                   [](const Linear* linear) { return linear->weight.is_packed(); });
+  const bool adapted = lora_.is_active() && targets.size() > 0;
+  if (!(rounded || adapted) || input.rows == 0) return;
+  if (rounded) ops_.load_input(worker, input);
+  if (adapted) lora_.reduce(worker, index, input, targets);
   lap(worker, OpKind::kRound, index);
   sync(worker, index);
 }

@@ -17,6 +17,7 @@
 #include "compute/backend/cpu_ops.h"
 #include "compute/backend/op_trace.h"
 #include "model/kv_memory.h"
+#include "model/lora/lora_ops.h"
 #include "model/model.h"
 
 namespace brisk {
@@ -26,6 +27,8 @@ struct StepBatch {
   std::span<const int32_t> tokens;       // (rows); valid ids
   std::span<const SliceView> slices;     // cover the rows in order
   std::span<const int32_t> logits_rows;  // rows whose logits are wanted, ascending
+  // (slices): what is added to their products, null for nothing; empty: to none
+  std::span<const LoraAdapter* const> adapters = {};
 };
 
 struct DecoderOptions {
@@ -46,7 +49,8 @@ class Decoder {
           const DecoderOptions& options);
 
   // Writes the rows' keys and values into their slots and gives the wanted logits,
-  // (logits_rows, vocab), valid until the next call. One caller at a time; nothing allocates.
+  // (logits_rows, vocab), valid until the next call. One caller at a time; nothing allocates but
+  // adapters of a larger rank, once.
   // REQUIRES: rows and logits rows within the options; the KV of all earlier positions is there.
   MatView forward(const StepBatch& batch);
 
@@ -66,14 +70,18 @@ class Decoder {
   void run_expert(Worker worker, size_t layer, const ExpertWeights& expert,
                   std::span<const int32_t> rows, std::span<const float> shares);
   void gated_product(Worker worker, const Linear& gate, const Linear& up, ConstMatView input,
-                     MatView output);
+                     MatView output, size_t adapted_layer);
   void head(Worker worker, const StepBatch& batch);
 
   void norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
   void quantize_rows(Worker worker, MatView x) const;
   void prepare_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
   void load_input(Worker worker, size_t layer, ConstMatView input,
-                  std::initializer_list<const Linear*> users);
+                  std::initializer_list<const Linear*> users,
+                  std::initializer_list<LoraTarget> targets = {});
+  void adapt(Worker worker, size_t layer, LoraTarget target, MatView output) const {
+    if (lora_.is_active()) lora_.add(worker, layer, target, output);
+  }
   void product(Worker worker, const Linear& linear, ConstMatView input, MatView output,
                bool add = false);
   void lap(Worker worker, OpKind kind, size_t layer) const {
@@ -90,6 +98,7 @@ class Decoder {
   ThreadTeam& team_;
   KvMemory& kv_;
   CpuOps ops_;
+  LoraOps lora_;
   const DecoderOptions options_;
 
   OpTrace* trace_ = nullptr;

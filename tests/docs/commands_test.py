@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs every `brisk` command that the documentation shows, on a small model.
 
-  commands_test.py BRISK REPOSITORY MODEL
+  commands_test.py BRISK REPOSITORY MODEL ADAPTER
 
-MODEL, FILE, TEXT and output names in the documentation stand for real ones here. `brisk serve` is
-started, must come up healthy and must end cleanly when asked to. `brisk load` gets a server of its
-own, and loads that it can bear.
+MODEL, ADAPTER, FILE, TEXT and output names in the documentation stand for real ones here.
+`brisk serve` is started, must come up healthy and must end cleanly when asked to. `brisk load` gets
+a server of its own, and loads that it can bear.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-BRISK, REPOSITORY, MODEL = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+BRISK, REPOSITORY, MODEL, ADAPTER = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:5]
 SECONDS_MAX = 120
 
 
@@ -40,6 +40,10 @@ def real(command, directory):
     for word in words:
         if re.fullmatch(models, word):
             word = MODEL
+        elif word == "ADAPTERS":
+            word = str(directory)
+        elif word.endswith("ADAPTER"):
+            word = word.removesuffix("ADAPTER") + ADAPTER
         elif word == "FILE":
             word = str(text)
         elif word == "keys.txt":

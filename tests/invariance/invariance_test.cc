@@ -15,6 +15,7 @@
 #include "compute/kernels/cpu/dispatch.h"
 #include "engine/engine.h"
 #include "model/model.h"
+#include "tests/invariance/answers.h"
 
 namespace brisk {
 namespace {
@@ -33,22 +34,6 @@ const char* const kCheckpoints[] = {"llama3/hf",
                                     "blocks-q5_k/model.gguf",
                                     "blocks-q4_1/model.gguf",
                                     "blocks-q2_k/model.gguf"};
-
-// One choice's answer: tokens and the bits of every reported log-probability.
-struct Answer {
-  std::vector<int32_t> tokens;
-  std::vector<float> logprobs;
-  std::optional<FinishReason> finish;
-  bool operator==(const Answer&) const = default;
-};
-using Answers = std::vector<Answer>;  // of one request, by choice
-
-void PrintTo(const Answer& answer, std::ostream* out) {
-  *out << answer.tokens.size() << " tokens:";
-  for (size_t i = 0; i < answer.tokens.size(); ++i) {
-    *out << ' ' << answer.tokens[i] << '(' << answer.logprobs[i] << ')';
-  }
-}
 
 std::vector<Request> make_requests(const Model& model) {
   const int lengths[] = {1, 5, 16, 17, 33, 70, 40, 40};
@@ -78,20 +63,6 @@ std::vector<Request> make_requests(const Model& model) {
     requests.push_back(std::move(request));
   }
   return requests;
-}
-
-Answers collect(Generation& generation, int choices) {
-  Answers answers(static_cast<size_t>(choices));
-  while (!generation.done()) {
-    for (const TokenEvent& event : generation.wait_and_take()) {
-      Answer& answer = answers[static_cast<size_t>(event.choice)];
-      if (event.token >= 0) answer.tokens.push_back(event.token);
-      if (event.token >= 0) answer.logprobs.push_back(event.logprob);
-      for (const TokenLogprob& top : event.top) answer.logprobs.push_back(top.logprob);
-      if (event.finish) answer.finish = event.finish;
-    }
-  }
-  return answers;
 }
 
 EngineOptions small_engine() {

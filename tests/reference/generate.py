@@ -21,6 +21,7 @@ import gguf_file
 import gguf_models
 import llama2c
 import llama2c_writer
+import lora
 import tiny_tokenizers
 import to_gguf
 
@@ -160,6 +161,15 @@ def write_llama2c(directory, name, content):
     return choose_prompt(name, family, logits_of, vocab, tokens, layouts=["model.bin"])
 
 
+def write_adapter(directory, adapter):
+    """An adapter of a case in either layout, and the logits of the merged weights."""
+    logits_of, facts = lora.write(directory, adapter)
+    config = lora.case_of(adapter).config
+    family, vocab = config["model_type"], config["vocab_size"]
+    tokens = lora.case_of(adapter).prompt_tokens
+    return choose_prompt(adapter.name, family, logits_of, vocab, tokens, **facts)
+
+
 def write_blocks(directory):
     """FORMAT.blocks and FORMAT.f32: random blocks and what they decode to, apart from any model."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -186,6 +196,8 @@ def jobs():
     ):
         rng = np.random.default_rng(checkpoints.seed_of(name))
         out[name] = lambda d, name=name, write=write, rng=rng: write_llama2c(d, name, write(rng))
+    for adapter in lora.ADAPTERS:
+        out[adapter.name] = lambda d, adapter=adapter: write_adapter(d, adapter)
     return out
 
 

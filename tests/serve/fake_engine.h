@@ -77,6 +77,7 @@ class FakeEngine final : public Engine {
     return stats;
   }
 
+  AdapterRegistry& adapters() override { return adapters_; }
   const Model& model() const override { return model_; }
   int64_t context_max() const override { return options_.context_max; }
 
@@ -267,6 +268,7 @@ class FakeEngine final : public Engine {
 
   const FakeEngineOptions options_;
   Model model_;
+  AdapterRegistry adapters_{model_, 0};
   mutable std::mutex mutex_;
   mutable std::condition_variable news_;
   std::list<std::shared_ptr<Work>> live_;

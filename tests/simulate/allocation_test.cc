@@ -128,6 +128,37 @@ TEST(Decoder, AllocatesNothingInAStep) {
   EXPECT_GE(models, 9);
 }
 
+// The same with adapters, once the one of the largest rank has been used.
+TEST(Decoder, AllocatesNothingInAStepWithAdapters) {
+  const SmallModel small = small_model(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/llama", 16);
+  const std::string bytes = read_file(BRISK_SOURCE_DIR "/fuzz/corpus/lora/gguf", 1 << 20).value();
+  const auto adapter =
+      bind_lora(read_gguf_lora(std::as_bytes(std::span(bytes))).value(), *small.model).value();
+  ThreadTeam team(2);
+  const auto kv = KvMemory::create(small.model->spec, KvElement::kF32, 2).value();
+  Decoder decoder(*small.model, *usable_kernels().front(), team, *kv,
+                  {.rows_max = 2, .logits_rows_max = 2});
+  const int32_t blocks[] = {0, 1}, tokens[] = {0, 1}, rows[] = {0, 1};
+  const auto step = [&](int64_t position, const LoraAdapter* first, const LoraAdapter* second) {
+    SliceView slices[2];
+    for (int64_t i = 0; i < 2; ++i) {
+      slices[i] = {
+          .row_begin = i, .row_end = i + 1, .first_position = position, .blocks = {blocks + i, 1}};
+    }
+    const LoraAdapter* const adapters[] = {first, second};
+    decoder.forward(
+        {.tokens = tokens, .slices = slices, .logits_rows = rows, .adapters = adapters});
+  };
+  step(0, adapter.get(), nullptr);
+  step(1, nullptr, adapter.get());
+  step(2, adapter.get(), adapter.get());
+  const int64_t before = allocations;
+  step(3, adapter.get(), adapter.get());
+  step(4, nullptr, adapter.get());
+  step(5, nullptr, nullptr);
+  EXPECT_EQ(allocations - before, 0);
+}
+
 // The engine's thread and its workers count, the clients' one does not.
 TEST(Engine, AllocatesNothingInASteadyStep) {
   const SmallModel small = small_model(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/llama", 4096);

@@ -39,13 +39,18 @@ class DecoderHarness {
     std::iota(wanted.begin(), wanted.end(), 0);
     const SliceView slice = {
         .row_begin = 0, .row_end = rows, .first_position = position_, .blocks = blocks_};
-    const MatView logits =
-        decoder_.forward({.tokens = tokens, .slices = {&slice, 1}, .logits_rows = wanted});
+    const MatView logits = decoder_.forward({.tokens = tokens,
+                                             .slices = {&slice, 1},
+                                             .logits_rows = wanted,
+                                             .adapters = {&adapter_, 1}});
     position_ += rows;
     return {logits.data, logits.data + logits.rows * logits.cols};
   }
 
   void restart() { position_ = 0; }
+
+  // From the next feed on (null: no adapter), which must outlive its use.
+  void adapt(const LoraAdapter* adapter) { adapter_ = adapter; }
 
  private:
   ThreadTeam team_;
@@ -53,6 +58,7 @@ class DecoderHarness {
   Decoder decoder_;
   std::vector<int32_t> blocks_;
   int64_t position_ = 0;
+  const LoraAdapter* adapter_ = nullptr;
 };
 
 }  // namespace brisk

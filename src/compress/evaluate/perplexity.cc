@@ -40,7 +40,8 @@ class Scorer {
     BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
                            KvMemory::create(model.spec, kv_element_for(model, options.kv_dtype),
                                             ceil_div<int64_t>(window, kKvBlockTokens)));
-    return std::unique_ptr<Scorer>(new Scorer(model, threads, std::move(kv)));
+    return std::unique_ptr<Scorer>(
+        new Scorer(model, threads, std::move(kv), options.adapter.get()));
   }
 
   // Nats of tokens 1, 2, ... of the window, each given those before.
@@ -54,17 +55,19 @@ class Scorer {
       const MatView logits = decoder_.forward(
           {.tokens = window.subspan(static_cast<size_t>(first), static_cast<size_t>(rows)),
            .slices = {&slice, 1},
-           .logits_rows = std::span<const int32_t>(rows_).first(static_cast<size_t>(rows))});
+           .logits_rows = std::span<const int32_t>(rows_).first(static_cast<size_t>(rows)),
+           .adapters = {&adapter_, 1}});
       nats += sum_of_rows(logits, window.subspan(static_cast<size_t>(first) + 1));
     }
     return nats;
   }
 
  private:
-  Scorer(const Model& model, int threads, std::unique_ptr<KvMemory> kv)
+  Scorer(const Model& model, int threads, std::unique_ptr<KvMemory> kv, const LoraAdapter* adapter)
       : team_(threads),
         kv_(std::move(kv)),
         decoder_(model, *model.kernels, team_, *kv_, kDecoderOptions),
+        adapter_(adapter),
         blocks_(static_cast<size_t>(kv_->blocks())),
         rows_(kRowsPerStep),
         row_nats_(kRowsPerStep) {
@@ -86,6 +89,7 @@ class Scorer {
   ThreadTeam team_;
   const std::unique_ptr<KvMemory> kv_;
   Decoder decoder_;
+  const LoraAdapter* const adapter_;  // or null
   std::vector<int32_t> blocks_;
   std::vector<int32_t> rows_;
   std::vector<double> row_nats_;

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "model/kv_memory.h"
+#include "model/lora/adapter.h"
 #include "model/model.h"
 
 namespace brisk {
@@ -17,6 +19,7 @@ struct PerplexityOptions {
   int threads = 0;      // 0: all
   int64_t context = 0;  // tokens of a window; 0: the model's context, at most 2,048
   KvDType kv_dtype = KvDType::kF32;
+  std::shared_ptr<const LoraAdapter> adapter;  // of the model; null: none
 };
 
 // Every document by itself. One longer than a window is cut into consecutive windows; every window

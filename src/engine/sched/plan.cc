@@ -220,7 +220,8 @@ void Scheduler::add_slice(Sequence* sequence, int64_t count) {
        .tokens = std::span(sequence->tokens)
                      .subspan(static_cast<size_t>(sequence->computed), static_cast<size_t>(count)),
        .blocks = sequence->table.blocks,
-       .logits_from = static_cast<int32_t>(count - logits)});
+       .logits_from = static_cast<int32_t>(count - logits),
+       .adapter = sequence->scope.adapter});
   sliced_.push_back(sequence);
   plan_.tokens += static_cast<int32_t>(count);
   plan_.positions += positions;

@@ -28,6 +28,7 @@ struct Slice {
   std::span<const int32_t> tokens;  // 1 or more
   std::span<const BlockId> blocks;  // cover positions [0, first + tokens.size())
   int32_t logits_from = 0;          // tokens[logits_from ..] need logits; tokens.size(): none does
+  int32_t adapter = 0;              // PrefixScope::adapter of the sequence
 };
 
 // One token to draw. Several draw from one row where choices of a prompt begin.

@@ -52,6 +52,12 @@ struct Architecture {
   TensorNames (*names)(Layout layout);
 };
 
+// What GGUF calls it; empty where GGUF has no name for it.
+std::string_view gguf_name(const Architecture& architecture);
+
+// Whether the rows of q and k lie so that rotated pairs are neighbours.
+bool interleaves(const Architecture& architecture, Layout layout);
+
 // Errors: Unimplemented naming the architecture and those that are known.
 absl::StatusOr<const Architecture*> find_architecture(const ModelConfig& config);
 

@@ -25,6 +25,24 @@ absl::StatusOr<const Architecture*> find_architecture(const ModelConfig& config)
   return unsupported("the architecture \"{}\" is not known; known: {}", config.architecture, known);
 }
 
+// GGUF calls Mistral and Mixtral llama, too.
+std::string_view gguf_name(const Architecture& architecture) {
+  if (!architecture.gguf_names.empty()) return architecture.gguf_names.front();
+  return &architecture == &kMistral || &architecture == &kMixtral ? "llama" : "";
+}
+
+bool interleaves(const Architecture& architecture, Layout layout) {
+  switch (layout) {
+    case Layout::kLlama2c:
+      return true;
+    case Layout::kGguf:
+      return gguf_name(architecture) == "llama";
+    case Layout::kHuggingFace:
+      return false;
+  }
+  return false;
+}
+
 std::string with_number(std::string pattern, int64_t number) {
   const size_t at = pattern.find("{}");
   return at == std::string::npos ? pattern : pattern.replace(at, 2, std::to_string(number));

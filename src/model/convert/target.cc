@@ -16,12 +16,6 @@ namespace {
 
 bool is_hugging_face(Layout layout) { return layout == Layout::kHuggingFace; }
 
-// GGUF calls Mistral and Mixtral llama, too.
-std::string_view gguf_name(const Architecture& architecture) {
-  if (!architecture.gguf_names.empty()) return architecture.gguf_names.front();
-  return architecture.name == "mistral" || architecture.name == "mixtral" ? "llama" : "";
-}
-
 std::string_view hugging_face_name(const Architecture& architecture, const ModelConfig& config) {
   if (architecture.name == "llama" && config.experts > 0) return "mixtral";
   // The class of this name heeds the window, llama's does not.
@@ -29,19 +23,6 @@ std::string_view hugging_face_name(const Architecture& architecture, const Model
   if (architecture.name == "gemma3") return "gemma3_text";
   const auto& names = architecture.hugging_face_names;
   return names.empty() ? "" : names.front();
-}
-
-// Whether the rows of q and k lie so that rotated pairs are neighbours.
-bool interleaves(const Architecture& architecture, Layout layout) {
-  switch (layout) {
-    case Layout::kLlama2c:
-      return true;
-    case Layout::kGguf:
-      return gguf_name(architecture) == "llama";
-    case Layout::kHuggingFace:
-      return false;
-  }
-  return false;
 }
 
 bool is_gemma(const Architecture& architecture) { return architecture.name.starts_with("gemma"); }

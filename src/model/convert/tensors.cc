@@ -9,6 +9,7 @@
 #include "compute/quant/format.h"
 #include "model/checkpoint/tensor_encoder.h"
 #include "model/convert/rope_factors.h"
+#include "model/rotated_rows.h"
 
 namespace brisk {
 namespace {
@@ -245,22 +246,13 @@ class Planner {
   std::set<const Tensor*> used_;
 };
 
-// Row `row` of the target within its head, in the source's order.
-int64_t moved(int64_t row, int64_t head_dim, bool to_interleaved) {
-  const int64_t half = head_dim / 2;
-  const int64_t head = row / head_dim, within = row % head_dim;
-  const int64_t source =
-      to_interleaved ? within % 2 * half + within / 2 : within % half * 2 + within / half;
-  return head * head_dim + source;
-}
-
 // A vector whose elements move as rows do.
 void move_elements(const ConvertedTensor& tensor, float* out) {
   const Tensor& source = *tensor.sources.front();
   std::vector<float> values(static_cast<size_t>(source.values()));
   decode_values(source, 0, source.values(), values.data());
   for (int64_t i = 0; i < source.values(); ++i) {
-    out[i] = values[static_cast<size_t>(moved(i, tensor.head_dim, tensor.to_interleaved))];
+    out[i] = values[static_cast<size_t>(rotated_row(i, tensor.head_dim, tensor.to_interleaved))];
   }
 }
 
@@ -276,7 +268,7 @@ void ConvertedTensor::rows(int64_t begin, int64_t count, float* out) const {
   const int64_t source_rows = sources.front()->values() / width;
   for (int64_t i = 0; i < count; ++i) {
     int64_t row = begin + i;
-    if (head_dim != 0) row = moved(row, head_dim, to_interleaved);
+    if (head_dim != 0) row = rotated_row(row, head_dim, to_interleaved);
     row += first_row;
     const Tensor& source = *sources[static_cast<size_t>(row / source_rows)];
     decode_values(source, row % source_rows * width, width, out + i * width);

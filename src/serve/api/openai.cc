@@ -117,27 +117,31 @@ absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
 
 http::Response OpenAi::models() const {
   Json data = Json::array();
-  for (const std::string& name : model_.names) data.push_back(model_json(name));
+  for (const std::string& name : model_.names) data.push_back(model_json(name, nullptr));
+  for (const auto& adapter : model_.engine->adapters().list()) {
+    data.push_back(model_json(adapter->name, model_.name()));
+  }
   http::Response response;
   response.body = to_text({{"object", "list"}, {"data", std::move(data)}});
   return response;
 }
 
 http::Response OpenAi::model(const std::string& name) const {
-  if (const absl::Status status = model_.check_name(name); !status.ok())
-    return openai_error(status);
+  const auto adapter = model_.adapter_named(name);
+  if (!adapter.ok()) return openai_error(adapter.status());
   http::Response response;
-  response.body = to_text(model_json(name));
+  response.body = to_text(model_json(name, *adapter == nullptr ? Json() : Json(model_.name())));
   return response;
 }
 
-Json OpenAi::model_json(const std::string& name) const {
+// `parent`: the model that an adapter belongs to, or null.
+Json OpenAi::model_json(const std::string& name, const Json& parent) const {
   return {{"id", name},
           {"object", "model"},
           {"created", model_.created},
           {"owned_by", "brisk"},
-          {"root", model_.name()},
-          {"parent", nullptr},
+          {"root", parent.is_null() ? model_.name() : name},
+          {"parent", parent},
           {"max_model_len", model_.engine->context_max()}};
 }
 

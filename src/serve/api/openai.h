@@ -21,7 +21,7 @@ class OpenAi {
   absl::StatusOr<http::Reply> complete(const http::Request& request,
                                        const http::Wakeup& wakeup) const;
   absl::StatusOr<http::Reply> chat(const http::Request& request, const http::Wakeup& wakeup) const;
-  Json model_json(const std::string& name) const;
+  Json model_json(const std::string& name, const Json& parent) const;
 
   const ServedModel& model_;
   Metrics& metrics_;

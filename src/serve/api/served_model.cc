@@ -7,10 +7,14 @@
 
 namespace brisk::api {
 
-absl::Status ServedModel::check_name(std::string_view asked) const {
-  if (asked.empty() || std::find(names.begin(), names.end(), asked) != names.end()) {
-    return absl::OkStatus();
-  }
+bool ServedModel::is_own_name(std::string_view asked) const {
+  return std::find(names.begin(), names.end(), asked) != names.end();
+}
+
+absl::StatusOr<std::shared_ptr<const Adapter>> ServedModel::adapter_named(
+    std::string_view asked) const {
+  if (asked.empty() || is_own_name(asked)) return nullptr;
+  if (auto adapter = engine->adapters().find(asked)) return adapter;
   return with_code(
       not_found("there is no model {}; this server has {}", asked.substr(0, 200), name()),
       "model_not_found");
@@ -101,6 +105,7 @@ absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationS
                      "context_length_exceeded");
   }
   Request request = spec.request;
+  BRISK_ASSIGN_OR_RETURN(request.adapter, model.adapter_named(spec.model));
   request.prompt = std::move(prompt);
   BRISK_RETURN_IF_ERROR(
       encode_bad_words(*model.tokenizer, spec.bad_words, &request.sampling.bad_words));

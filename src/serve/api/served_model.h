@@ -29,9 +29,14 @@ struct ServedModel {
   GenerationDefaults defaults;
   ChatRenderer renderer;
 
+  std::string lora_directory;  // where adapters may be loaded from over HTTP; empty: nowhere
+
   const std::string& name() const { return names.front(); }
+  bool is_own_name(std::string_view asked) const;
+  // The adapter that `asked` names; null for the model itself, which is also meant by no name.
   // Errors: NotFound, model_not_found.
-  absl::Status check_name(std::string_view asked) const;
+  absl::StatusOr<std::shared_ptr<const Adapter>> adapter_named(std::string_view asked) const;
+  absl::Status check_name(std::string_view asked) const { return adapter_named(asked).status(); }
 };
 
 // Errors: InvalidArgument (no tokens, ids outside the vocabulary).
@@ -45,7 +50,8 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatRequ
 absl::StatusOr<std::vector<int32_t>> encode_chat(const ServedModel& model, const ChatRequest& chat);
 
 // `spec`'s request for `prompt`, cut and limited to the model's context. `max_tokens_default` 0:
-// the rest of the context. Errors: InvalidArgument, context_length_exceeded.
+// the rest of the context. Errors: InvalidArgument, context_length_exceeded; NotFound,
+// model_not_found.
 absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationSpec& spec,
                                      std::vector<int32_t> prompt, int max_tokens_default);
 

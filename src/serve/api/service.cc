@@ -71,7 +71,10 @@ http::Response response_or_error(const absl::StatusOr<Json>& json) {
 }  // namespace
 
 Service::Service(ServedModel model, const MetricsOptions& metrics)
-    : model_(std::move(model)), metrics_(metrics), openai_(model_, metrics_) {}
+    : model_(std::move(model)),
+      metrics_(metrics),
+      openai_(model_, metrics_),
+      lora_(model_, model_.lora_directory) {}
 
 std::vector<http::Route> Service::routes() {
   using http::Access;
@@ -100,6 +103,12 @@ std::vector<http::Route> Service::routes() {
        [this](const Request& request, const Wakeup& wakeup) {
          return openai_.chat_completions(request, wakeup);
        }},
+      {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup& wakeup) {
+         return lora_.load(request, wakeup);
+       }},
+      {"POST", "/v1/unload_lora_adapter", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return lora_.unload(request); }},
       {"POST", "/tokenize", Access::kNeedsKey,
        [this](const Request& request, const Wakeup&) { return tokenize(request); }},
       {"POST", "/detokenize", Access::kNeedsKey,

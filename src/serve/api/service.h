@@ -4,6 +4,7 @@
 #include <atomic>
 #include <vector>
 
+#include "serve/api/lora_endpoints.h"
 #include "serve/api/metrics.h"
 #include "serve/api/openai.h"
 #include "serve/api/served_model.h"
@@ -34,6 +35,7 @@ class Service {
   const ServedModel model_;
   Metrics metrics_;
   const OpenAi openai_;
+  LoraEndpoints lora_;
   std::atomic<bool> draining_ = false;
 };
 

@@ -145,6 +145,54 @@ TEST_P(Kernels, ProductsAreRightToFloatPrecision) {
   }
 }
 
+struct LowRankFormat {
+  DType dtype;
+  LowRankKernel KernelTable::* kernel;
+};
+
+TEST_P(Kernels, LowRankAdditionsEqualTheScalarOnesAndDoNotDependOnTheNumberOfRows) {
+  constexpr LowRankFormat kFormats[] = {{DType::kF32, &KernelTable::add_low_rank_f32},
+                                        {DType::kF16, &KernelTable::add_low_rank_f16},
+                                        {DType::kBF16, &KernelTable::add_low_rank_bf16}};
+  Rng rng(8);
+  for (const LowRankFormat& format : kFormats) {
+    for (const int64_t cols : {1, 15, 16, 31, 32, 50, 96}) {
+      const int64_t rank = 1 + cols % 19, rows = 1 + cols % 14;
+      const int64_t panels = (cols + kLowRankColumns - 1) / kLowRankColumns;
+      const auto h = gaussians(rng, rows * rank), b = gaussians(rng, panels * rank * 32);
+      const auto y = gaussians(rng, rows * cols);
+      std::vector<std::byte> stored(static_cast<size_t>(bytes_of(format.dtype, std::ssize(b))));
+      format_of(format.dtype).encode(b.data(), std::ssize(b), stored.data());
+      std::vector<float> decoded(b.size());
+      format_of(format.dtype).decode(stored.data(), std::ssize(b), decoded.data());
+      const auto run = [&](const KernelTable& kernels, int64_t first, int64_t count, float* out) {
+        (kernels.*format.kernel)({.h = h.data() + first * rank,
+                                  .h_stride = rank,
+                                  .rows = count,
+                                  .rank = rank,
+                                  .panels = stored.data(),
+                                  .panel_bytes = bytes_of(format.dtype, rank * kLowRankColumns),
+                                  .cols = cols,
+                                  .y = out + first * cols,
+                                  .y_stride = cols});
+      };
+      std::vector<float> expected = y, together = y;
+      for (int64_t r = 0; r < rows; ++r) run(kKernelsScalar, r, 1, expected.data());
+      run(table(), 0, rows, together.data());
+      EXPECT_TRUE(same_bits(together, expected)) << cols << " columns";
+      for (int64_t i = 0; i < rows * cols; ++i) {
+        double exact = double{y[static_cast<size_t>(i)]};
+        const int64_t row = i / cols, col = i % cols;
+        for (int64_t j = 0; j < rank; ++j) {
+          exact += double{h[static_cast<size_t>(row * rank + j)]} *
+                   decoded[static_cast<size_t>((col / 32 * rank + j) * 32 + col % 32)];
+        }
+        EXPECT_NEAR(together[static_cast<size_t>(i)], exact, 1e-4);
+      }
+    }
+  }
+}
+
 TEST_P(Kernels, ElementwiseOperationsEqualTheScalarOnes) {
   Rng rng(5);
   for (const int64_t n : {1, 7, 16, 31, 48, 100}) {

@@ -8,6 +8,9 @@
 //   a tree (8 + 8, 4 + 4, 2 + 2, 1 + 1). Weights are decoded to f32 first, exactly as
 //   Format::decode does.
 // - exp and tanh are the same polynomial everywhere.
+// - A low-rank addition runs one chain of fused multiply-adds for each output, from what is there,
+// in
+//   order of the rank.
 // So results depend neither on the number of rows nor on the instruction set. Products of packed
 // weights have numerics of their own: panels.h, the same everywhere, and tiles.h, for tile units.
 #pragma once
@@ -41,6 +44,21 @@ using LinearKernel = void (*)(const LinearArgs&);
 
 // `values` (a multiple of the format's block) to f32.
 using DecodeKernel = void (*)(const void* blocks, int64_t values, float* out);
+
+// y[r][c] += sum over j < rank of h[r][j] * b[j][c].
+struct LowRankArgs {
+  const float* h;  // (rows, rank), row i at h + i * h_stride
+  int64_t h_stride;
+  int64_t rows;
+  int64_t rank;
+  const void* panels;  // b, in the kernel's format: panels (rank, kLowRankColumns), the last padded
+  int64_t panel_bytes;
+  int64_t cols;
+  float* y;  // (rows, cols), row i at y + i * y_stride
+  int64_t y_stride;
+};
+constexpr int64_t kLowRankColumns = 32;
+using LowRankKernel = void (*)(const LowRankArgs&);
 
 struct NormArgs {
   const float* x;       // (cols)
@@ -122,6 +140,10 @@ struct KernelTable {
   DecodeKernel decode_bf16;
   DecodeKernel decode_q8_0;
   DecodeKernel decode_q4_0;
+
+  LowRankKernel add_low_rank_f32;
+  LowRankKernel add_low_rank_f16;
+  LowRankKernel add_low_rank_bf16;
 
   // Integer products of packed weights, and the activations they take.
   const PanelKernels* panels;

@@ -2,6 +2,7 @@
 #include "compute/kernels/cpu/vec_avx512.h"
 // clang-format off
 #include "compute/kernels/cpu/linear_body.h"
+#include "compute/kernels/cpu/low_rank_body.h"
 #include "compute/kernels/cpu/elementwise_body.h"
 #include "compute/kernels/cpu/attention_body.h"
 #include "compute/kernels/cpu/measure_body.h"
