@@ -77,7 +77,9 @@ class MetricsTest : public test::ApiTest {
     for (int i = 1; i < prompt_tokens; ++i) prompt += ",1";
     RawClient raw = client();
     const auto begin = std::chrono::steady_clock::now();
-    const auto since_begin = [&] { return Seconds(std::chrono::steady_clock::now() - begin).count(); };
+    const auto since_begin = [&] {
+      return Seconds(std::chrono::steady_clock::now() - begin).count();
+    };
     raw.post("/v1/completions",
              fmt::format(R"({{"prompt":[{}],"max_tokens":{},"ignore_eos":true,"stream":true,
                             "logprobs":0}})",

@@ -16,6 +16,7 @@
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
+#include "engine/runner.h"
 #include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
 #include "model/decoder.h"
@@ -159,12 +160,42 @@ TEST(Decoder, AllocatesNothingInAStepWithAdapters) {
   EXPECT_EQ(allocations - before, 0);
 }
 
+// Makes no step before it may: requests submitted until then run in lock step.
+class GatedRunner final : public StepRunner {
+ public:
+  GatedRunner(std::unique_ptr<StepRunner> real, const std::atomic<bool>* open)
+      : real_(std::move(real)), open_(open) {}
+  absl::StatusOr<MatView> run(const StepPlan& plan) override {
+    open_->wait(false);
+    return real_->run(plan);
+  }
+  int threads() const override { return real_->threads(); }
+  void for_each(int64_t count, const std::function<void(int64_t, int)>& task) override {
+    real_->for_each(count, task);
+  }
+  void read_block(BlockId block, std::span<std::byte> bytes) const override {
+    real_->read_block(block, bytes);
+  }
+  void write_block(BlockId block, std::span<const std::byte> bytes) override {
+    real_->write_block(block, bytes);
+  }
+  int64_t block_bytes() const override { return real_->block_bytes(); }
+
+ private:
+  const std::unique_ptr<StepRunner> real_;
+  const std::atomic<bool>* const open_;
+};
+
 // The engine's thread and its workers count, the clients' one does not.
 TEST(Engine, AllocatesNothingInASteadyStep) {
   const SmallModel small = small_model(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/llama", 4096);
   EngineOptions options;
   options.threads = 2;
   options.kv_tokens = 16384;
+  std::atomic<bool> open = false;
+  options.wrap_runner = [&](std::unique_ptr<StepRunner> real) {
+    return std::make_unique<GatedRunner>(std::move(real), &open);
+  };
   const auto engine = Engine::create(small.model, options).value();
   std::vector<std::shared_ptr<Generation>> generations;
   for (int32_t i = 0; i < 4; ++i) {
@@ -182,6 +213,8 @@ TEST(Engine, AllocatesNothingInASteadyStep) {
   }
   const auto decoded = [&] { return generations.back()->stats().completion_tokens; };
   is_counted = false;
+  open = true;
+  open.notify_all();
   // Nobody takes events yet, so that their queues become larger than any that is needed later.
   while (decoded() < 440) std::this_thread::yield();
   const auto take_all = [&] {
