@@ -55,14 +55,14 @@ def real(command, directory):
             word = str(directory / word)
         elif word == "llama-3.2-1b":
             word = "stories15m"
-        elif word.startswith("pp512"):
+        elif re.match(r"pp\d+", word):
             word = "pp16,tg8"
         filled.append(word)
     if filled[0] == "serve" and "--port" in filled:
         filled[filled.index("--port") + 1] = "0"
     elif filled[0] == "serve":
         filled += ["--port", "0"]
-    elif filled[0] == "load":
+    elif filled[0] == "load" or filled[:2] == ["bench", "serve"]:
         filled = small_load(filled, directory)
     return filled
 
