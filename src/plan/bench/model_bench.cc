@@ -97,11 +97,13 @@ absl::StatusOr<BenchReport> bench_model(const Model& model, const std::vector<Be
   progress("the machine's limits");
   BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*model.kernels, team));
   const KvElement element = kv_element_for(model, options.kv_dtype);
-  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
-                         KvMemory::create(model.spec, element, blocks));
-  const int64_t rows_max = std::max(options.tokens_per_step, batch_max);
-  StepDriver driver(model, *model.kernels, team, std::move(kv),
-                    {.rows_max = rows_max, .batch_max = batch_max});
+  BRISK_ASSIGN_OR_RETURN(
+      const std::unique_ptr<StepDriver> driver,
+      StepDriver::create(model, team,
+                         {.rows_max = std::max(options.tokens_per_step, batch_max),
+                          .batch_max = batch_max,
+                          .element = element,
+                          .blocks = blocks}));
   for (const BenchTest& test : tests) {
     const Work work = total(work_of(model, test, options, element));
     BenchTest warm_up = test;
@@ -109,10 +111,10 @@ absl::StatusOr<BenchReport> bench_model(const Model& model, const std::vector<Be
     warm_up.context = std::min(test.context, 16);
     std::vector<double> seconds;
     progress(name_of(test));
-    driver.prepare(warm_up);
-    driver.run(warm_up);
-    driver.prepare(test);
-    for (int i = 0; i < options.repetitions; ++i) seconds.push_back(driver.run(test));
+    driver->prepare(warm_up);
+    driver->run(warm_up);
+    driver->prepare(test);
+    for (int i = 0; i < options.repetitions; ++i) seconds.push_back(driver->run(test));
     report.results.push_back(summarise(test, std::move(seconds), work, report.limits));
   }
   return report;

@@ -52,17 +52,19 @@ absl::StatusOr<ProfileReport> profile_model(
   BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*model.kernels, team));
   const KvElement element = kv_element_for(model, options.kv_dtype);
   const int64_t blocks = test.batch * ceil_div<int64_t>(test.context + test.tokens, kKvBlockTokens);
-  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
-                         KvMemory::create(model.spec, element, blocks));
-  StepDriver driver(
-      model, *model.kernels, team, std::move(kv),
-      {.rows_max = std::max(options.tokens_per_step, test.batch), .batch_max = test.batch});
+  BRISK_ASSIGN_OR_RETURN(
+      const std::unique_ptr<StepDriver> driver,
+      StepDriver::create(model, team,
+                         {.rows_max = std::max(options.tokens_per_step, test.batch),
+                          .batch_max = test.batch,
+                          .element = element,
+                          .blocks = blocks}));
   progress(report.test);
-  driver.prepare(test);
-  driver.run(test);
+  driver->prepare(test);
+  driver->run(test);
   report.trace = std::make_unique<OpTrace>(team.size(), kSpansMax);
-  driver.decoder().set_trace(report.trace.get());
-  report.seconds = driver.run(test);
+  driver->decoder().set_trace(report.trace.get());
+  report.seconds = driver->run(test);
   if (report.trace->lost() > 0) {
     return invalid_input("{}: too long a test to keep every span of; take a shorter one",
                          report.test);

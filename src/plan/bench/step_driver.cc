@@ -3,17 +3,26 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/status.h"
 #include "base/units.h"
 
 namespace brisk {
 
-StepDriver::StepDriver(const Model& model, const KernelTable& kernels, ThreadTeam& team,
-                       std::unique_ptr<KvMemory> kv, const Sizes& sizes)
+absl::StatusOr<std::unique_ptr<StepDriver>> StepDriver::create(const Model& model, ThreadTeam& team,
+                                                               const Sizes& sizes) {
+  const DecoderOptions options = {.rows_max = sizes.rows_max, .logits_rows_max = sizes.batch_max};
+  BRISK_RETURN_IF_ERROR(check_step_memory(model.spec, options, team.size()));
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<KvMemory> kv,
+                         KvMemory::create(model.spec, sizes.element, sizes.blocks));
+  return std::unique_ptr<StepDriver>(new StepDriver(model, team, std::move(kv), options));
+}
+
+StepDriver::StepDriver(const Model& model, ThreadTeam& team, std::unique_ptr<KvMemory> kv,
+                       const DecoderOptions& options)
     : model_(model),
       kv_(std::move(kv)),
-      rows_max_(sizes.rows_max),
-      decoder_(model, kernels, team, *kv_,
-               {.rows_max = sizes.rows_max, .logits_rows_max = sizes.batch_max}),
+      rows_max_(options.rows_max),
+      decoder_(model, *model.kernels, team, *kv_, options),
       blocks_(static_cast<size_t>(kv_->blocks())) {
   std::iota(blocks_.begin(), blocks_.end(), 0);
 }

@@ -2,6 +2,8 @@
 // own blocks in order. One thread.
 #pragma once
 
+#include <absl/status/statusor.h>
+
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -19,9 +21,12 @@ class StepDriver {
   struct Sizes {
     int64_t rows_max = 512;  // of a step
     int batch_max = 1;
+    KvElement element = KvElement::kF32;
+    int64_t blocks = 1;  // of KV
   };
-  StepDriver(const Model& model, const KernelTable& kernels, ThreadTeam& team,
-             std::unique_ptr<KvMemory> kv, const Sizes& sizes);
+  // `model` and `team` must outlive it. Errors: ResourceExhausted (memory).
+  static absl::StatusOr<std::unique_ptr<StepDriver>> create(const Model& model, ThreadTeam& team,
+                                                            const Sizes& sizes);
 
   // Makes the test's context, which is not part of it.
   void prepare(const BenchTest& test);
@@ -31,6 +36,8 @@ class StepDriver {
   Decoder& decoder() { return decoder_; }
 
  private:
+  StepDriver(const Model& model, ThreadTeam& team, std::unique_ptr<KvMemory> kv,
+             const DecoderOptions& options);
   void prefill(int batch, int first, int count);
   void decode(int batch, int position);
   void add_slice(int sequence, int first, int count);
