@@ -13,6 +13,7 @@ GenerationState::GenerationState(Request request, std::function<void()> on_event
       submitted_(submitted),
       ended_(static_cast<size_t>(request_.choices), false),
       live_choices_(request_.choices) {
+  stats_.choices = request_.choices;
   stats_.prompt_tokens = static_cast<int>(request_.prompt.size());
 }
 

@@ -88,6 +88,7 @@ struct TokenEvent {
 
 // Known when a generation has ended, for usage and metrics.
 struct GenerationStats {
+  int choices = 1;
   int prompt_tokens = 0;
   int cached_tokens = 0;           // of the prompt, found in the prefix cache
   int completion_tokens = 0;       // all choices

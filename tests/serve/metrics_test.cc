@@ -161,6 +161,13 @@ TEST_F(MetricsTest, HistogramsSayWhatClientsSee) {
               seen[0].gaps_sum / 4 + seen[1].gaps_sum / 7, 0.02);
 }
 
+TEST_F(MetricsTest, TimePerTokenIsThatOfOneChoice) {
+  const test::Answer answer =
+      post("/v1/completions", R"({"prompt":[1,1],"max_tokens":6,"n":2,"ignore_eos":true})");
+  ASSERT_EQ(answer.status, 200) << answer.raw.body;
+  EXPECT_NEAR(metrics().at("brisk:request_time_per_output_token_seconds_sum"), kStepSeconds, 0.01);
+}
+
 TEST_F(MetricsTest, CountsAreExact) {
   stream(3, 5);
   stream(20, 8);

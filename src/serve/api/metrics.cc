@@ -157,8 +157,10 @@ void Metrics::observe(const GenerationStats& stats, double seconds) {
   families_->first_token.Observe(stats.first_token_seconds);
   families_->prefill.Observe(stats.prefill_seconds);
   families_->decode.Observe(stats.decode_seconds);
-  if (stats.completion_tokens == 1) return;
-  families_->per_token.Observe(stats.decode_seconds / (stats.completion_tokens - 1));
+  // Choices generate side by side: what one of them has on average.
+  const double tokens = static_cast<double>(stats.completion_tokens) / stats.choices;
+  if (tokens <= 1) return;
+  families_->per_token.Observe(stats.decode_seconds / (tokens - 1));
 }
 
 void Metrics::observe_token_gap(double seconds) { families_->token_gap.Observe(seconds); }
