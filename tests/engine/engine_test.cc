@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "base/status.h"
-#include "engine/runner.h"
+#include "tests/support/runner_in_front.h"
 #include "tests/support/small_model.h"
 
 namespace brisk {
@@ -22,27 +22,18 @@ struct Script {
   std::atomic<int> step_ms = 0;
 };
 
-class ScriptedRunner final : public StepRunner {
+class ScriptedRunner final : public RunnerInFront {
  public:
   ScriptedRunner(std::unique_ptr<StepRunner> real, Script* script)
-      : real_(std::move(real)), script_(script) {}
+      : RunnerInFront(std::move(real)), script_(script) {}
 
   absl::StatusOr<MatView> run(const StepPlan& plan) override {
     std::this_thread::sleep_for(std::chrono::milliseconds(script_->step_ms));
     if (script_->steps++ == script_->failing_step) return exhausted("no memory, as the test wants");
-    return real_->run(plan);
+    return RunnerInFront::run(plan);
   }
-
-  void read_block(BlockId block, std::span<std::byte> bytes) const override {
-    real_->read_block(block, bytes);
-  }
-  void write_block(BlockId block, std::span<const std::byte> bytes) override {
-    real_->write_block(block, bytes);
-  }
-  int64_t block_bytes() const override { return real_->block_bytes(); }
 
  private:
-  const std::unique_ptr<StepRunner> real_;
   Script* const script_;
 };
 

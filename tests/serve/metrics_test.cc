@@ -7,8 +7,8 @@
 #include <sstream>
 #include <thread>
 
-#include "engine/runner.h"
 #include "tests/serve/api_fixture.h"
+#include "tests/support/runner_in_front.h"
 #include "tests/support/small_model.h"
 
 namespace brisk {
@@ -20,23 +20,13 @@ using Seconds = std::chrono::duration<double>;
 constexpr double kStepSeconds = 0.03;
 
 // A model whose steps take a known time, longer than anything else.
-class SlowRunner final : public StepRunner {
+class SlowRunner final : public RunnerInFront {
  public:
-  explicit SlowRunner(std::unique_ptr<StepRunner> real) : real_(std::move(real)) {}
+  using RunnerInFront::RunnerInFront;
   absl::StatusOr<MatView> run(const StepPlan& plan) override {
     std::this_thread::sleep_for(Seconds(kStepSeconds));
-    return real_->run(plan);
+    return RunnerInFront::run(plan);
   }
-  void read_block(BlockId block, std::span<std::byte> bytes) const override {
-    real_->read_block(block, bytes);
-  }
-  void write_block(BlockId block, std::span<const std::byte> bytes) override {
-    real_->write_block(block, bytes);
-  }
-  int64_t block_bytes() const override { return real_->block_bytes(); }
-
- private:
-  const std::unique_ptr<StepRunner> real_;
 };
 
 // What one client saw of one stream, in seconds.

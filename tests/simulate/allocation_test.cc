@@ -16,10 +16,10 @@
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
-#include "engine/runner.h"
 #include "engine/sample/sampler.h"
 #include "engine/sched/scheduler.h"
 #include "model/decoder.h"
+#include "tests/support/runner_in_front.h"
 #include "tests/support/small_model.h"
 
 namespace {
@@ -161,28 +161,16 @@ TEST(Decoder, AllocatesNothingInAStepWithAdapters) {
 }
 
 // Makes no step before it may: requests submitted until then run in lock step.
-class GatedRunner final : public StepRunner {
+class GatedRunner final : public RunnerInFront {
  public:
   GatedRunner(std::unique_ptr<StepRunner> real, const std::atomic<bool>* open)
-      : real_(std::move(real)), open_(open) {}
+      : RunnerInFront(std::move(real)), open_(open) {}
   absl::StatusOr<MatView> run(const StepPlan& plan) override {
     open_->wait(false);
-    return real_->run(plan);
+    return RunnerInFront::run(plan);
   }
-  int threads() const override { return real_->threads(); }
-  void for_each(int64_t count, const std::function<void(int64_t, int)>& task) override {
-    real_->for_each(count, task);
-  }
-  void read_block(BlockId block, std::span<std::byte> bytes) const override {
-    real_->read_block(block, bytes);
-  }
-  void write_block(BlockId block, std::span<const std::byte> bytes) override {
-    real_->write_block(block, bytes);
-  }
-  int64_t block_bytes() const override { return real_->block_bytes(); }
 
  private:
-  const std::unique_ptr<StepRunner> real_;
   const std::atomic<bool>* const open_;
 };
 

@@ -1,6 +1,6 @@
-// Debian's Abseil is not built for the thread sanitizer, which therefore does not see its mutexes and
-// takes everything that they guard for a race. These stand in front of the functions that we use and
-// tell it. Linked into tests of the tsan preset only.
+// Debian's Abseil is not built for the thread sanitizer, which therefore does not see its mutexes
+// and takes everything that they guard for a race. These stand in front of the functions that we
+// use and tell it. Linked into tests of the tsan preset only.
 #include <absl/synchronization/mutex.h>
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
@@ -34,8 +34,8 @@ void Mutex::Unlock() {
 }
 
 void Mutex::Await(const Condition& condition) {
-  static const auto await =
-      original<void (*)(Mutex*, const Condition&)>("_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE");
+  static const auto await = original<void (*)(Mutex*, const Condition&)>(
+      "_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE");
   __tsan_release(this);
   await(this, condition);
   __tsan_acquire(this);
