@@ -20,9 +20,9 @@ void StepTimeModel::observe(int64_t tokens, int64_t positions, double seconds) {
     seconds_ = {seconds / 2, seconds / 2 / counts[1], 0};
     has_data_ = true;
   }
-  for (int i = 0; i < kTerms; ++i) {
+  for (size_t i = 0; i < kTerms; ++i) {
     results_[i] = results_[i] * kForgetting + counts[i] / seconds;
-    for (int j = 0; j < kTerms; ++j) {
+    for (size_t j = 0; j < kTerms; ++j) {
       products_[i][j] = products_[i][j] * kForgetting + counts[i] * counts[j] / (seconds * seconds);
     }
   }
@@ -34,28 +34,28 @@ void StepTimeModel::observe(int64_t tokens, int64_t positions, double seconds) {
 StepTimeModel::Terms StepTimeModel::solve() const {
   std::array<bool, kTerms> held{};
   Terms solution{};
-  for (int attempt = 0; attempt < kTerms; ++attempt) {
+  for (size_t attempt = 0; attempt < kTerms; ++attempt) {
     auto matrix = products_;
     solution = results_;
-    for (int i = 0; i < kTerms; ++i) {
+    for (size_t i = 0; i < kTerms; ++i) {
       const double inertia = std::max(kInertia * products_[i][i], 1e-30);  // 0: never seen
       matrix[i][i] += inertia;
       solution[i] += inertia * seconds_[i];
       if (!held[i]) continue;
-      for (int j = 0; j < kTerms; ++j) matrix[i][j] = matrix[j][i] = 0;
+      for (size_t j = 0; j < kTerms; ++j) matrix[i][j] = matrix[j][i] = 0;
       matrix[i][i] = 1;
       solution[i] = 0;
     }
-    for (int pivot = 0; pivot < kTerms; ++pivot) {
-      for (int row = 0; row < kTerms; ++row) {
+    for (size_t pivot = 0; pivot < kTerms; ++pivot) {
+      for (size_t row = 0; row < kTerms; ++row) {
         if (row == pivot) continue;
         const double factor = matrix[row][pivot] / matrix[pivot][pivot];
-        for (int j = pivot; j < kTerms; ++j) matrix[row][j] -= factor * matrix[pivot][j];
+        for (size_t j = pivot; j < kTerms; ++j) matrix[row][j] -= factor * matrix[pivot][j];
         solution[row] -= factor * solution[pivot];
       }
     }
     bool is_valid = true;
-    for (int i = 0; i < kTerms; ++i) {
+    for (size_t i = 0; i < kTerms; ++i) {
       solution[i] /= matrix[i][i];
       if (solution[i] >= 0) continue;
       held[i] = true;

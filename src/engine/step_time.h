@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "engine/sched/scheduler.h"
@@ -20,7 +21,7 @@ class StepTimeModel {
   StepCosts costs() const;
 
  private:
-  static constexpr int kTerms = 3;
+  static constexpr size_t kTerms = 3;
   using Terms = std::array<double, kTerms>;
 
   Terms solve() const;
