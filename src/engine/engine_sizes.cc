@@ -54,6 +54,9 @@ absl::Status check_options(const EngineOptions& options) {
   }
   if (options.queue_max < 1) return invalid_input("the queue must hold at least one request");
   if (options.adapters_max < 0) return invalid_input("the number of adapters cannot be negative");
+  if (!options.store_directory.empty() && !options.prefix_cache) {
+    return invalid_input("stored prefixes are found through the prefix cache: leave it on");
+  }
   if (options.stretch_percent != 0 && options.stretch_percent <= 100) {
     return invalid_input("steps can be stretched to more than 100 percent, not to {}",
                          options.stretch_percent);

@@ -277,6 +277,12 @@ TEST_F(EngineTest, StoredPrefixesComeBackAfterARestart) {
   std::filesystem::remove_all(directory);
 }
 
+TEST_F(EngineTest, AStoreWithoutThePrefixCacheIsRefused) {
+  const auto engine = Engine::create(
+      small_.model, {.prefix_cache = false, .store_directory = testing::TempDir() + "unused"});
+  EXPECT_TRUE(absl::IsInvalidArgument(engine.status())) << engine.status();
+}
+
 TEST_F(EngineTest, WhatHasASaltIsNotStored) {
   const std::string directory = testing::TempDir() + "brisk_engine_store_salted";
   std::filesystem::remove_all(directory);

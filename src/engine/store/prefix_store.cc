@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -34,6 +35,8 @@ struct Header {
   uint64_t block_bytes;
 };
 static_assert(sizeof(Header) == 32);
+
+std::array<uint64_t, 2> to_name(const XXH128_hash_t& hash) { return {hash.high64, hash.low64}; }
 
 // Writes everything or says why not.
 absl::Status write_all(int file, std::span<const std::byte> bytes) {
@@ -92,9 +95,7 @@ absl::Status PrefixStore::scan() {
 }
 
 PrefixStore::Name PrefixStore::name_of(std::span<const int32_t> prefix) const {
-  const XXH128_hash_t hash =
-      XXH3_128bits_withSeed(prefix.data(), prefix.size_bytes(), options_.fingerprint);
-  return {hash.high64, hash.low64};
+  return to_name(XXH3_128bits_withSeed(prefix.data(), prefix.size_bytes(), options_.fingerprint));
 }
 
 std::string PrefixStore::path_of(const Name& name) const {
@@ -110,10 +111,18 @@ int64_t PrefixStore::blocks_of(std::span<const int32_t> tokens, int64_t first_bl
   const auto block_tokens = static_cast<size_t>(options_.block_tokens);
   absl::MutexLock lock(&mutex_);
   if (files_.empty()) return 0;
+  // One pass: the name of a longer prefix goes on from that of the shorter one.
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              &XXH3_freeState);
+  XXH3_128bits_reset_withSeed(state.get(), options_.fingerprint);
+  size_t hashed = 0;
   int64_t blocks = 0;
   for (size_t end = (static_cast<size_t>(first_block) + 1) * block_tokens; end <= tokens.size();
        end += block_tokens) {
-    if (!files_.contains(name_of(tokens.first(end)))) break;
+    const auto more = tokens.subspan(hashed, end - hashed);
+    XXH3_128bits_update(state.get(), more.data(), more.size_bytes());
+    hashed = end;
+    if (!files_.contains(to_name(XXH3_128bits_digest(state.get())))) break;
     ++blocks;
   }
   return blocks;
