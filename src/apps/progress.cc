@@ -35,6 +35,12 @@ void Progress::show_items(uint64_t done, uint64_t total) {
   std::fflush(stderr);
 }
 
+void Progress::show_text(const std::function<std::string()>& text) {
+  if (!is_due()) return;
+  fmt::print(stderr, "\r{} {}\x1b[K", what_, text());
+  std::fflush(stderr);
+}
+
 void Progress::show(uint64_t done, uint64_t total) {
   if (!is_due()) return;
   const double seconds = std::chrono::duration<double>(shown_ - start_).count();

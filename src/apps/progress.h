@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace brisk {
@@ -17,6 +18,8 @@ class Progress {
   void show(uint64_t done, uint64_t total);
   // The same for things that are counted: "requests 12 of 100".
   void show_items(uint64_t done, uint64_t total);
+  // A line of the caller's, which is only made when it is due.
+  void show_text(const std::function<std::string()>& text);
 
  private:
   bool is_due();

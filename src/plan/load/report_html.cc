@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "plan/load/svg_chart.h"
+#include "base/svg_chart.h"
 
 namespace brisk {
 namespace {

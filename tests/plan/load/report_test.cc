@@ -3,12 +3,12 @@
 
 #include <numeric>
 
+#include "base/svg_chart.h"
 #include "plan/load/load_report.h"
 #include "plan/load/report_html.h"
 #include "plan/load/report_text.h"
 #include "plan/load/slo.h"
 #include "plan/load/statistics.h"
-#include "plan/load/svg_chart.h"
 #include "plan/load/sweep.h"
 
 namespace brisk {

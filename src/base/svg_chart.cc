@@ -1,4 +1,4 @@
-#include "plan/load/svg_chart.h"
+#include "base/svg_chart.h"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,9 @@
+#include "train/kernels_body.h"
+
+namespace brisk::train {
+
+const Kernels& avx512_kernels(ComputeType type) {
+  return type == ComputeType::kF32 ? kTable<F32> : kTable<BF16>;
+}
+
+}  // namespace brisk::train
