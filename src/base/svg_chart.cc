@@ -89,13 +89,10 @@ std::string draw_series(const ChartSeries& series, const Axes& axes, const char*
                      svg);
 }
 
-}  // namespace
-
-std::string to_svg(const Chart& chart) {
+// All but the title.
+std::string draw(const Chart& chart) {
   const Axes axes = fit_axes(chart);
-  std::string svg = fmt::format(R"(<figure><figcaption>{}</figcaption><svg viewBox="0 0 {} {}">)",
-                                escape_html(chart.title), kWidth, kHeight);
-  svg += draw_grid(chart, axes);
+  std::string svg = draw_grid(chart, axes);
   double legend_x = kWidth - kRight;
   for (size_t i = chart.series.size(); i-- > 0;) {
     const char* const color = kColors[i % kColors.size()];
@@ -106,7 +103,24 @@ std::string to_svg(const Chart& chart) {
     constexpr double kLetter = 8;
     legend_x -= kLetter * static_cast<double>(chart.series[i].name.size() + 2);
   }
-  return svg + "</svg></figure>\n";
+  return svg;
+}
+
+}  // namespace
+
+std::string to_svg(const Chart& chart) {
+  return fmt::format(
+      "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {} {}\">{}</svg></figure>\n",
+      escape_html(chart.title), kWidth, kHeight, draw(chart));
+}
+
+std::string to_svg_file(const Chart& chart) {
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+      "height=\"{1}\" font-family=\"sans-serif\" font-size=\"12\"><title>{2}</title>"
+      "<style>.grid{{stroke:#8884}}</style>"
+      "<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>{3}</svg>\n",
+      kWidth, kHeight, escape_html(chart.title), draw(chart));
 }
 
 std::string escape_html(std::string_view text) {

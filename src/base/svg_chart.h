@@ -1,4 +1,4 @@
-// Line and dot charts as SVG that stands inside an HTML page.
+// Line and dot charts as SVG, inside an HTML page or alone.
 #pragma once
 
 #include <string>
@@ -23,6 +23,9 @@ struct Chart {
 
 // Both axes include 0.
 std::string to_svg(const Chart& chart);
+
+// The same as a file of its own.
+std::string to_svg_file(const Chart& chart);
 
 // `text` with the characters that mean something in HTML escaped.
 std::string escape_html(std::string_view text);

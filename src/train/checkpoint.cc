@@ -67,8 +67,8 @@ absl::Status write_tensors(const std::string& path, const std::vector<Named>& te
   }
   BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer, create_safetensors(path, plans));
   for (const Named& named : tensors) {
-    BRISK_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(
-        named.rows.data_ptr<float>(), static_cast<size_t>(named.rows.numel())))));
+    BRISK_RETURN_IF_ERROR(writer.append(std::as_bytes(
+        std::span(named.rows.data_ptr<float>(), static_cast<size_t>(named.rows.numel())))));
   }
   return writer.finish();
 }

@@ -26,7 +26,7 @@ absl::StatusOr<DataSource> parse_data_source(const std::string& text);
 struct Document {
   uint64_t begin = 0;  // its tokens in the corpus
   uint32_t length = 0;
-  uint16_t source = 0;  // index of its DataSource
+  uint16_t source = 0;   // index of its DataSource
   uint16_t is_text = 1;  // all of it is learned: it may be cut anywhere
 };
 
@@ -36,7 +36,7 @@ class Corpus {
   struct Options {
     const Tokenizer* tokenizer = nullptr;
     const ChatTemplate* chat_template = nullptr;
-    bool learn_prompts = false;  // in conversations too
+    bool learn_prompts = false;                                             // in conversations too
     std::function<void(uint64_t bytes, uint64_t bytes_total)> on_progress;  // may be null
   };
 

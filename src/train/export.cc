@@ -51,7 +51,7 @@ absl::Status write_weights(const std::string& path, const std::vector<Weight*>& 
   BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer, create_safetensors(path, plans));
   for (const Weight* weight : weights) {
     const int64_t width = weight->master.dim() == 2 ? weight->master.size(1) : 1;
-    const float* values = weight->master.data_ptr<float>();
+    const float* values = weight->seen.data_ptr<float>();
     for (const WeightPart& part : weight->parts) {
       const int64_t count = part.rows * width;
       const DType format = dtype_of(*weight);
@@ -115,9 +115,10 @@ absl::Status export_model(const std::string& out, const DecoderShape& shape,
   if (!out.ends_with(".gguf")) {
     const std::optional<DType> dtype = dtype_from_name(settings.format);
     if (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kF16) {
-      return invalid_input("a Hugging Face directory holds f32, f16 or bf16, not {}; give a name "
-                           "that ends in .gguf",
-                           settings.format);
+      return invalid_input(
+          "a Hugging Face directory holds f32, f16 or bf16, not {}; give a name "
+          "that ends in .gguf",
+          settings.format);
     }
     return write_directory(out, shape, weights, tokenizer, *dtype);
   }
@@ -131,6 +132,29 @@ absl::Status export_model(const std::string& out, const DecoderShape& shape,
   std::error_code error;
   fs::remove_all(exact, error);
   return status;
+}
+
+absl::Status export_adapter(const std::string& out, const std::vector<Weight*>& weights,
+                            const LoraSettings& settings, const std::string& base) {
+  std::error_code error;
+  fs::create_directories(out, error);
+  if (error) return system_error("{}: cannot create: {}", out, error.message());
+  std::vector<Weight*> adapters;
+  for (Weight* weight : weights) {
+    if (weight->parts.front().name.find(".lora_") != std::string::npos) adapters.push_back(weight);
+  }
+  const Json config = {
+      {"peft_type", "LORA"},
+      {"task_type", "CAUSAL_LM"},
+      {"base_model_name_or_path", base},
+      {"r", settings.rank},
+      {"lora_alpha", settings.alpha},
+      {"lora_dropout", 0.0},
+      {"bias", "none"},
+      {"target_modules",
+       {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}};
+  BRISK_RETURN_IF_ERROR(write_weights(out + "/adapter_model.safetensors", adapters, DType::kF32));
+  return write_file_atomically(out + "/adapter_config.json", config.dump(2) + "\n");
 }
 
 }  // namespace brisk::train

@@ -8,6 +8,7 @@
 
 #include "compute/tensor/dtype.h"
 #include "model/tokenizer/tokenizer.h"
+#include "train/llama.h"
 #include "train/shape.h"
 #include "train/weight.h"
 
@@ -31,9 +32,15 @@ struct ExportSettings {
 };
 
 // `out` ending in .gguf: a GGUF file with matrices in any format that brisk encodes; else a Hugging
-// Face directory, f32, f16 or bf16. `weights` are the model's own, without adapters.
+// Face directory, f32, f16 or bf16. `weights` are the model's own, as the last refresh left them:
+// rounded ones where the model was trained with them.
 absl::Status export_model(const std::string& out, const DecoderShape& shape,
                           const std::vector<Weight*>& weights, const RunTokenizer& tokenizer,
                           const ExportSettings& settings);
+
+// Writes adapter_config.json and adapter_model.safetensors, as PEFT does. `weights`: those of a
+// model with adapters, of which only these are written.
+absl::Status export_adapter(const std::string& out, const std::vector<Weight*>& weights,
+                            const LoraSettings& settings, const std::string& base);
 
 }  // namespace brisk::train

@@ -25,9 +25,9 @@ struct Product {
 };
 
 void run(const Product& p) {
-  const int status = dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k,
-                                1, p.a, p.transpose_a ? p.m : p.k, p.b, p.transpose_b ? p.k : p.n,
-                                p.beta, p.c, p.n);
+  const int status =
+      dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, p.k, 1, p.a,
+                 p.transpose_a ? p.m : p.k, p.b, p.transpose_b ? p.k : p.n, p.beta, p.c, p.n);
   BRISK_CHECK(status == 0);
 }
 

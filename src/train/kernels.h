@@ -1,6 +1,6 @@
 // The loops of training that touch every value of a batch, fused so that each reads and writes its
-// data once. Plain memory in, plain memory out: no libtorch here. Products of matrices are not among
-// them (gemm.h).
+// data once. Plain memory in, plain memory out: no libtorch here. Products of matrices are not
+// among them (gemm.h).
 //
 // `void*` is an array of the compute type, f32 or bf16, that the table was made for; sums are f32.
 // Every function does rows [begin, end) only, so that callers may share rows among threads, and
@@ -108,11 +108,11 @@ struct TokenLoss {
 struct AdamWStep {
   float* master = nullptr;
   const float* grad = nullptr;
-  float* first = nullptr;     // moving average of gradients
-  float* second = nullptr;    // and of their squares
-  float* average = nullptr;   // moving average of weights, or null
+  float* first = nullptr;    // moving average of gradients
+  float* second = nullptr;   // and of their squares
+  float* average = nullptr;  // moving average of weights, or null
   float learning_rate = 0;
-  float decay = 0;            // learning_rate * weight decay
+  float decay = 0;  // learning_rate * weight decay
   float beta1 = 0, beta2 = 0, eps = 0;
   float correction1 = 1, correction2 = 1;  // 1 / (1 - beta^step)
   float grad_scale = 1;                    // clipping

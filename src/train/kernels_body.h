@@ -376,8 +376,7 @@ void adamw(const AdamWStep& a, int64_t begin, int64_t end) {
     const float second = a.beta2 * a.second[i] + (1 - a.beta2) * grad * grad;
     a.first[i] = first;
     a.second[i] = second;
-    const float step =
-        first * a.correction1 / (__builtin_sqrtf(second * a.correction2) + a.eps);
+    const float step = first * a.correction1 / (__builtin_sqrtf(second * a.correction2) + a.eps);
     a.master[i] = a.master[i] * (1 - a.decay) - a.learning_rate * step;
   }
   if (a.average == nullptr) return;
@@ -411,9 +410,10 @@ void round_groups(const RoundGroups& a, int64_t begin, int64_t end) {
 
 template <class E>
 constexpr Kernels kTable = {
-    add_norm<E>,    add_norm_grad<E>, split_heads<E>, split_heads_grad<E>, merge_heads<E>,
-    merge_heads_grad<E>, softmax<E>,  softmax_grad<E>, swiglu<E>,          swiglu_grad<E>,
-    token_loss<E>,  adamw,            round_groups<E>,
+    add_norm<E>,     add_norm_grad<E>,    split_heads<E>, split_heads_grad<E>,
+    merge_heads<E>,  merge_heads_grad<E>, softmax<E>,     softmax_grad<E>,
+    swiglu<E>,       swiglu_grad<E>,      token_loss<E>,  adamw,
+    round_groups<E>,
 };
 
 }  // namespace

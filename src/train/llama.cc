@@ -57,6 +57,13 @@ at::Tensor int32_tensor(const std::vector<int32_t>& values) {
   return tensor;
 }
 
+// As PEFT calls the two matrices that add to a weight.
+std::string adapter_name(const std::string& weight_name, bool is_a) {
+  constexpr std::string_view kSuffix = ".weight";
+  return fmt::format("base_model.model.{}.lora_{}.weight",
+                     weight_name.substr(0, weight_name.size() - kSuffix.size()), is_a ? "A" : "B");
+}
+
 void freeze(Weight& weight, bool train) {
   weight.grad = train ? at::zeros_like(weight.master) : at::Tensor();
 }
@@ -161,9 +168,15 @@ void LlamaModel::train_weights(bool train) {
 }
 
 void LlamaModel::quantize_as(Rounding rounding, bool round_activations) {
-  rounding_ = rounding;
+  rounding_ = std::move(rounding);
   round_activations_ = round_activations;
   refresh();
+}
+
+void LlamaModel::keep_zeros() {
+  for (Weight* weight : weights()) {
+    if (weight->is_linear && weight->decays) weight->mask = weight->master.ne(0).to(at::kFloat);
+  }
 }
 
 void LlamaModel::refresh() {
@@ -181,7 +194,7 @@ void LlamaModel::refresh(Weight& weight) const {
     const float* from = weight.master.data_ptr<float>();
     float* to = seen.data_ptr<float>();
     at::parallel_for(0, weight.master.size(0), 16, [&](int64_t begin, int64_t end) {
-      rounding_(from + begin * width, (end - begin) * width, to + begin * width);
+      rounding_(from + begin * width, end - begin, width, to + begin * width);
     });
   }
   if (type_ == ComputeType::kF32) {
@@ -262,12 +275,6 @@ void LlamaModel::add_adapters(const LoraSettings& settings, uint64_t seed) {
     add_adapters_to(layer.down, layer.on_down, seeds.next_u64());
   }
   refresh();
-}
-
-std::string adapter_name(const std::string& weight_name, bool is_a) {
-  constexpr std::string_view kSuffix = ".weight";
-  return fmt::format("base_model.model.{}.lora_{}.weight",
-                     weight_name.substr(0, weight_name.size() - kSuffix.size()), is_a ? "A" : "B");
 }
 
 }  // namespace brisk::train

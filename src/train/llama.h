@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/checkpoint/checkpoint.h"
+#include "train/fake_quant.h"
 #include "train/ops.h"
 #include "train/packing.h"
 #include "train/shape.h"
@@ -51,11 +52,14 @@ class LlamaModel {
   // Adds low-rank adapters to all projections of the layers: A random, B zero.
   void add_adapters(const LoraSettings& settings, uint64_t seed);
 
-  // What products see of a weight: set once after every change of the masters. Null: the weight
-  // itself. With `round_activations` their inputs are int8 in groups of 32, as in the engine.
-  using Rounding = void (*)(const float* weights, int64_t count, float* rounded);
+  // From now on the model computes with rounded matrices, embedding and head included (null: with
+  // the masters), and with `round_activations` products have inputs that are int8 in groups of 32,
+  // as in the engine.
   void quantize_as(Rounding rounding, bool round_activations);
+  // After every change of the masters.
   void refresh();
+  // Matrices of layers keep the zeros that they have now.
+  void keep_zeros();
 
   ModelInput input_of(const Batch& batch) const;
 
@@ -84,13 +88,10 @@ class LlamaModel {
   RotaryTable rotary_;
   Weight embedding_, head_, final_norm_;
   std::vector<Layer> layers_;
-  Rounding rounding_ = nullptr;
+  Rounding rounding_;
   bool round_activations_ = false;
   float adapter_scale_ = 0;
   int64_t adapter_rank_ = 0;
 };
-
-// The last part of a weight's name and its layer, as adapters' files have them.
-std::string adapter_name(const std::string& weight_name, bool is_a);
 
 }  // namespace brisk::train

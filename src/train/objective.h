@@ -29,13 +29,14 @@ class Objective {
                      LossSums& sums) = 0;
   // Weights besides the model's (projections of hidden states).
   virtual std::vector<Weight*> weights() { return {}; }
+  // Called whenever those have moved.
+  virtual void refresh() {}
 };
 
 // Predict the next token.
 class NextToken final : public Objective {
  public:
-  void learn(LlamaModel& model, const Batch& batch, int64_t learned_total,
-             LossSums& sums) override;
+  void learn(LlamaModel& model, const Batch& batch, int64_t learned_total, LossSums& sums) override;
 };
 
 }  // namespace brisk::train

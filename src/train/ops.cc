@@ -280,13 +280,12 @@ struct EmbedFunction : Function<EmbedFunction> {
 
 // ----- output_loss
 
-constexpr int64_t kLossRows = 1024;       // whose logits exist at once
-constexpr float kBelowTop = 1e4f;         // how far cached teachers' other tokens are below the best
+constexpr int64_t kLossRows = 1024;  // whose logits exist at once
+constexpr float kBelowTop = 1e4f;    // how far cached teachers' other tokens are below the best
 
 at::Tensor teacher_logits(const Targets& targets, int64_t begin, int64_t count, int64_t vocab) {
   if (targets.teacher_hidden.defined()) {
-    return product_transposed(targets.teacher_hidden.narrow(0, begin, count),
-                               targets.teacher_head);
+    return product_transposed(targets.teacher_hidden.narrow(0, begin, count), targets.teacher_head);
   }
   if (!targets.top_logits.defined()) return {};
   const at::Tensor top = targets.top_logits.narrow(0, begin, count);
@@ -358,8 +357,7 @@ ComputeType compute_type(const at::Tensor& tensor) {
 }
 
 at::Tensor embed(const at::Tensor& tokens, Weight& weight) {
-  const at::Tensor anchor =
-      at::zeros({}, at::kFloat).set_requires_grad(at::GradMode::is_enabled());
+  const at::Tensor anchor = at::zeros({}, at::kFloat).set_requires_grad(at::GradMode::is_enabled());
   return EmbedFunction::apply(anchor, tokens, &weight);
 }
 
@@ -372,9 +370,7 @@ std::pair<at::Tensor, at::Tensor> add_norm(const at::Tensor& x, const at::Tensor
   return {both[0], both[1]};
 }
 
-at::Tensor linear(const at::Tensor& x, Weight& weight) {
-  return LinearFunction::apply(x, &weight);
-}
+at::Tensor linear(const at::Tensor& x, Weight& weight) { return LinearFunction::apply(x, &weight); }
 
 at::Tensor attention(const at::Tensor& qkv, const BatchLayout& layout, const RotaryTable& rotary) {
   return AttentionFunction::apply(qkv, &layout, &rotary);

@@ -51,10 +51,10 @@ AdamW::AdamW(std::vector<Weight*> weights, const OptimizerSettings& settings)
   for (Weight* weight : weights) {
     if (!weight->trains()) continue;
     weights_.push_back(weight);
-    moments_.push_back({.first = at::zeros_like(weight->master),
-                        .second = at::zeros_like(weight->master),
-                        .average = settings.average_decay > 0 ? weight->master.clone()
-                                                              : at::Tensor()});
+    moments_.push_back(
+        {.first = at::zeros_like(weight->master),
+         .second = at::zeros_like(weight->master),
+         .average = settings.average_decay > 0 ? weight->master.clone() : at::Tensor()});
   }
 }
 
@@ -62,6 +62,12 @@ double AdamW::gradient_norm() const {
   double sum = 0;
   for (const Weight* weight : weights_) sum += sum_of_squares(weight->grad);
   return std::sqrt(sum);
+}
+
+void AdamW::use_averages() {
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    if (moments_[i].average.defined()) weights_[i]->master.copy_(moments_[i].average);
+  }
 }
 
 double AdamW::step(int64_t step) {
@@ -95,9 +101,8 @@ double AdamW::step(int64_t step) {
         .correction2 = static_cast<float>(1 / (1 - std::pow(settings_.beta2, count))),
         .grad_scale = static_cast<float>(clip),
         .average_decay = static_cast<float>(average_decay)};
-    at::parallel_for(0, weight.master.numel(), kChunk, [&](int64_t begin, int64_t end) {
-      kernels.adamw(args, begin, end);
-    });
+    at::parallel_for(0, weight.master.numel(), kChunk,
+                     [&](int64_t begin, int64_t end) { kernels.adamw(args, begin, end); });
     if (weight.mask.defined()) weight.master.mul_(weight.mask);
     weight.grad.zero_();
   }

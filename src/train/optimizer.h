@@ -11,7 +11,7 @@
 namespace brisk::train {
 
 struct OptimizerSettings {
-  double learning_rate = 1e-3;  // the highest
+  double learning_rate = 1e-3;     // the highest
   double learning_rate_end = 0.1;  // of the highest, at the last step
   int64_t warmup_steps = 100;
   int64_t steps = 1000;
@@ -38,6 +38,9 @@ class AdamW {
   // Moves the weights along their gradients, which become zero. `step` counts from 1. Returns the
   // norm of the gradients before clipping; where it is not finite nothing is moved.
   double step(int64_t step);
+
+  // Puts the moving averages into the masters, when training is over.
+  void use_averages();
 
   const std::vector<Weight*>& weights() const { return weights_; }
   std::vector<Moments>& moments() { return moments_; }  // (weights)

@@ -63,8 +63,8 @@ void PackedStream::pack() {
         const auto taken = static_cast<uint32_t>(std::min(length, document.length - at));
         // A last token alone has nothing to predict.
         if (taken == 1 && at + taken == document.length) break;
-        waiting.push_back({document.begin + at, taken, at + taken < document.length,
-                           document.is_text != 0});
+        waiting.push_back(
+            {document.begin + at, taken, at + taken < document.length, document.is_text != 0});
       }
     }
   };
@@ -97,6 +97,7 @@ void PackedStream::put(Batch& batch, int64_t row, const Piece& piece, int64_t at
     batch.tokens[slot] = corpus_.token(token);
     batch.positions[slot] = static_cast<int32_t>(i);
     batch.starts[slot] = static_cast<int32_t>(at);
+    batch.origins[slot] = token + 1;
     const bool has_next = i + 1 < piece.length || piece.goes_on;
     if (has_next && corpus_.is_learned(token + 1)) batch.targets[slot] = corpus_.token(token + 1);
   }
@@ -114,6 +115,7 @@ Batch PackedStream::next(int64_t sequences) {
   batch.positions.assign(slots, 0);
   batch.starts.assign(slots, 0);
   batch.targets.assign(slots, -1);
+  batch.origins.assign(slots, 0);
   for (int64_t row = 0; row < sequences; ++row) {
     const auto sequence = static_cast<size_t>(position_.sequence);
     int64_t at = 0;
@@ -142,8 +144,7 @@ void PackedStream::seek(StreamPosition position) {
 double PackedStream::fill() const {
   uint64_t tokens = 0;
   for (const Piece& piece : pieces_) tokens += piece.length;
-  return static_cast<double>(tokens) /
-         static_cast<double>(sequences_in_epoch() * options_.length);
+  return static_cast<double>(tokens) / static_cast<double>(sequences_in_epoch() * options_.length);
 }
 
 }  // namespace brisk::train

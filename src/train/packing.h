@@ -17,6 +17,7 @@ struct Batch {
   std::vector<int32_t> positions;  // within their document
   std::vector<int32_t> starts;     // where in its sequence a token's document begins
   std::vector<int32_t> targets;    // the token that comes next, or -1: nothing is learned here
+  std::vector<uint64_t> origins;   // where in the corpus the token that comes next is
 
   int64_t learned() const;
 };
@@ -33,8 +34,8 @@ struct StreamPosition {
   int64_t sequence = 0;  // of the epoch, that comes next
 };
 
-// Endless batches of a corpus, epoch after epoch. Documents that are longer than a sequence are cut;
-// conversations never are otherwise, texts are where padding would take more than an eighth.
+// Endless batches of a corpus, epoch after epoch. Documents that are longer than a sequence are
+// cut; conversations never are otherwise, texts are where padding would take more than an eighth.
 class PackedStream {
  public:
   // `corpus` must outlive this, and have documents.
@@ -66,8 +67,8 @@ class PackedStream {
   const Corpus& corpus_;
   const PackingOptions options_;
   StreamPosition position_;
-  std::vector<Piece> pieces_;           // of the epoch
-  std::vector<size_t> first_piece_;     // (sequences + 1)
+  std::vector<Piece> pieces_;        // of the epoch
+  std::vector<size_t> first_piece_;  // (sequences + 1)
 };
 
 }  // namespace brisk::train

@@ -47,12 +47,11 @@ absl::Status complete(DecoderShape& shape) {
 }
 
 Json to_json(const DecoderShape& shape) {
-  return {{"vocab", shape.vocab},       {"dim", shape.dim},
-          {"layers", shape.layers},     {"heads", shape.heads},
-          {"kv_heads", shape.kv_heads}, {"head_dim", shape.head_dim},
-          {"ffn", shape.ffn},           {"context", shape.context},
-          {"rope_theta", shape.rope_theta}, {"norm_eps", shape.norm_eps},
-          {"tied", shape.tied}};
+  return {
+      {"vocab", shape.vocab},       {"dim", shape.dim},           {"layers", shape.layers},
+      {"heads", shape.heads},       {"kv_heads", shape.kv_heads}, {"head_dim", shape.head_dim},
+      {"ffn", shape.ffn},           {"context", shape.context},   {"rope_theta", shape.rope_theta},
+      {"norm_eps", shape.norm_eps}, {"tied", shape.tied}};
 }
 
 absl::StatusOr<DecoderShape> shape_from_json(const Json& json) {

@@ -31,16 +31,17 @@ std::vector<Weight*> all_weights(const Trainer::Parts& parts) {
 
 // Sequences [begin, begin + count) of a batch.
 Batch part_of(const Batch& batch, int64_t begin, int64_t count) {
-  const auto cut = [&](const std::vector<int32_t>& values) {
-    return std::vector<int32_t>(values.begin() + begin * batch.length,
-                                values.begin() + (begin + count) * batch.length);
+  const auto cut = [&](const auto& values) {
+    return std::decay_t<decltype(values)>(values.begin() + begin * batch.length,
+                                          values.begin() + (begin + count) * batch.length);
   };
   return {count,
           batch.length,
           cut(batch.tokens),
           cut(batch.positions),
           cut(batch.starts),
-          cut(batch.targets)};
+          cut(batch.targets),
+          cut(batch.origins)};
 }
 
 absl::Status check_same_settings(const Json& saved, const Json& given) {
@@ -82,6 +83,7 @@ absl::Status Trainer::resume() {
   BRISK_RETURN_IF_ERROR(load_weights(found.path, saved_, /*averages=*/false));
   BRISK_RETURN_IF_ERROR(load_optimizer(found.path, optimizer_));
   parts_.model->refresh();
+  parts_.objective->refresh();
   parts_.stream->seek(found.state.position);
   step_ = saved_step_ = found.state.step;
   validation_loss_ = found.state.progress.value("validation_loss", 0.0);
@@ -110,6 +112,7 @@ absl::StatusOr<Trainer::StepResult> Trainer::take_step() {
   result.gradient_norm = optimizer_.step(step_ + 1);
   if (!std::isfinite(result.gradient_norm)) return stop("gradient");
   parts_.model->refresh();
+  parts_.objective->refresh();
   ++step_;
   return result;
 }
@@ -167,7 +170,7 @@ absl::Status Trainer::draw_curves() const {
   }
   if (!training.points.empty()) chart.series.push_back(std::move(training));
   if (!validation.points.empty()) chart.series.push_back(std::move(validation));
-  return write_file_atomically(parts_.run + "/loss.svg", to_svg(chart));
+  return write_file_atomically(parts_.run + "/loss.svg", to_svg_file(chart));
 }
 
 absl::StatusOr<TrainResult> Trainer::run(
@@ -181,13 +184,12 @@ absl::StatusOr<TrainResult> Trainer::run(
       static_cast<double>(settings_.batch * parts_.stream->sequence_length());
   const auto shown = [&](double loss) {
     const double rate = static_cast<double>(step_ - first) / work_seconds;
-    return TrainProgress{
-        .step = step_,
-        .steps = steps,
-        .loss = loss,
-        .validation_loss = validation_loss_,
-        .tokens_per_second = rate * tokens_a_step,
-        .seconds_left = static_cast<double>(steps - step_) / rate};
+    return TrainProgress{.step = step_,
+                         .steps = steps,
+                         .loss = loss,
+                         .validation_loss = validation_loss_,
+                         .tokens_per_second = rate * tokens_a_step,
+                         .seconds_left = static_cast<double>(steps - step_) / rate};
   };
   while (step_ < steps) {
     const auto begin = steady_clock::now();

@@ -21,11 +21,11 @@ namespace brisk::train {
 
 struct TrainSettings {
   OptimizerSettings optimizer;
-  int64_t batch = 32;        // sequences of a step
-  int64_t micro_batch = 8;   // of them, that are computed at once
+  int64_t batch = 32;       // sequences of a step
+  int64_t micro_batch = 8;  // of them, that are computed at once
   int64_t validate_every = 200;
   int64_t checkpoint_every = 500;
-  int keep = 2;              // checkpoints
+  int keep = 2;  // checkpoints
   int64_t log_every = 10;
 };
 

@@ -26,11 +26,13 @@ struct TinyRun {
     settings.log_every = 1;
     std::filesystem::create_directories(directory);
     training.stream->seek({});
-    trainer = std::make_unique<Trainer>(
-        Trainer::Parts{.model = model.get(), .objective = &training.objective,
-                       .stream = training.stream.get(), .validation = nullptr, .run = directory,
-                       .settings = std::move(shared)},
-        settings);
+    trainer = std::make_unique<Trainer>(Trainer::Parts{.model = model.get(),
+                                                       .objective = &training.objective,
+                                                       .stream = training.stream.get(),
+                                                       .validation = nullptr,
+                                                       .run = directory,
+                                                       .settings = std::move(shared)},
+                                        settings);
   }
 };
 
@@ -98,8 +100,8 @@ TEST(Resume, AFullDiskKeepsTheLastCheckpointAndSaysSo) {
   ::setrlimit(RLIMIT_FSIZE, &small);
   RunState state;
   state.step = 16;
-  const absl::Status status = save_step(directory / "run", state, run.model->weights(),
-                                        run.trainer->optimizer(), 2);
+  const absl::Status status =
+      save_step(directory / "run", state, run.model->weights(), run.trainer->optimizer(), 2);
   ::setrlimit(RLIMIT_FSIZE, &old);
   EXPECT_NE(message_of(status).find("the last good one is " + before.back()), std::string::npos)
       << status;

@@ -162,9 +162,10 @@ struct SmallTraining {
     const std::string data = directory.write("sums.jsonl", sums_jsonl(300, 1));
     const auto chat = ChatTemplate::parse(tokenizer.chat_template).value();
     corpus = std::make_unique<Corpus>(
-        Corpus::read({{.path = data}},
-                     {.tokenizer = tokenizer.tokenizer.get(), .chat_template = chat.get(),
-                      .learn_prompts = false, .on_progress = nullptr})
+        Corpus::read({{.path = data}}, {.tokenizer = tokenizer.tokenizer.get(),
+                                        .chat_template = chat.get(),
+                                        .learn_prompts = false,
+                                        .on_progress = nullptr})
             .value());
     stream = std::make_unique<PackedStream>(*corpus, PackingOptions{.length = 64, .seed = 3});
   }
@@ -179,8 +180,12 @@ struct SmallTraining {
     settings.micro_batch = 4;
     std::filesystem::create_directories(run);
     stream->seek({});
-    Trainer trainer({.model = &model, .objective = &towards, .stream = stream.get(),
-                     .validation = nullptr, .run = run, .settings = Json::object()},
+    Trainer trainer({.model = &model,
+                     .objective = &towards,
+                     .stream = stream.get(),
+                     .validation = nullptr,
+                     .run = run,
+                     .settings = Json::object()},
                     settings);
     const auto result = trainer.run(nullptr);
     EXPECT_TRUE(result.ok()) << result.status();

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "apps/train/train_command.h"
 #include "base/status.h"
@@ -33,8 +34,16 @@ absl::Status export_run(const Options& options) {
     return invalid_input("{} has {} tokens, the model of {} {}", options.tokenizer,
                          tokenizer.tokenizer->vocab_size(), options.run, shape.vocab);
   }
+  if (found.state.settings.value("kind", "") == "lora") {
+    return invalid_input("{}: the adapter of a LoRA training is written when it ends", options.run);
+  }
   const auto model = train::LlamaModel::create(shape, train::ComputeType::kF32, 1, 0.02);
   BRISK_RETURN_IF_ERROR(train::load_weights(found.path, model->weights(), options.ema));
+  model->refresh();
+  if (const std::string trained = found.state.settings.value("format", ""); trained == "ternary") {
+    BRISK_ASSIGN_OR_RETURN(train::QuantFormat format, train::quant_format(trained));
+    model->quantize_as(std::move(format.rounding), false);
+  }
   BRISK_RETURN_IF_ERROR(train::export_model(options.out, shape, model->weights(), tokenizer,
                                             {.format = options.format}));
   fmt::print("{}: step {} of {}\n", options.out, found.state.step, options.run);

@@ -20,6 +20,10 @@ namespace {
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"pretrain", "a llama from random weights", add_pretrain},
+      {"distill", "a small llama that learns from a large one", add_distill},
+      {"qat", "a llama that learns to be quantised", add_qat},
+      {"recover", "a pruned llama that learns again", add_recover},
+      {"lora", "an adapter for a llama that stays as it is", add_lora},
       {"export", "the model of a run, at its newest checkpoint", add_export},
   };
   return kCommands;

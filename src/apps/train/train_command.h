@@ -1,4 +1,4 @@
-// The subcommands of brisk-train: one file, one function here, one row in main.cc.
+// The subcommands of brisk-train: one function here, one row in main.cc.
 #pragma once
 
 #include "apps/command.h"
@@ -6,6 +6,10 @@
 namespace brisk {
 
 CommandAction add_pretrain(CLI::App& app);
+CommandAction add_distill(CLI::App& app);
+CommandAction add_qat(CLI::App& app);
+CommandAction add_recover(CLI::App& app);
+CommandAction add_lora(CLI::App& app);
 CommandAction add_export(CLI::App& app);
 
 }  // namespace brisk

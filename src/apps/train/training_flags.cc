@@ -28,12 +28,11 @@ absl::StatusOr<std::unique_ptr<Corpus>> read_corpus(const std::vector<std::strin
   }
   BRISK_ASSIGN_OR_RETURN(const auto chat_template, ChatTemplate::parse(tokenizer.chat_template));
   Progress progress("tokenising " + sources.front().path);
-  Corpus::Options options = {.tokenizer = tokenizer.tokenizer.get(),
-                             .chat_template = chat_template.get(),
-                             .learn_prompts = flags.learn_prompts,
-                             .on_progress = [&](uint64_t done, uint64_t total) {
-                               progress.show(done, total);
-                             }};
+  Corpus::Options options = {
+      .tokenizer = tokenizer.tokenizer.get(),
+      .chat_template = chat_template.get(),
+      .learn_prompts = flags.learn_prompts,
+      .on_progress = [&](uint64_t done, uint64_t total) { progress.show(done, total); }};
   BRISK_ASSIGN_OR_RETURN(Corpus corpus, Corpus::read(sources, options));
   return std::make_unique<Corpus>(std::move(corpus));
 }
@@ -105,11 +104,11 @@ std::string progress_line(const train::TrainProgress& p) {
 
 void print_data(const TrainingRun& run) {
   const Corpus& corpus = *run.data->corpus;
-  fmt::print(stderr, "{}: {} parameters; {} documents, {} tokens ({} learned), sequences {:.1f} % full\n",
-             run.kind, human_count(static_cast<double>(run.model->shape().parameters())),
-             corpus.documents().size(), human_count(static_cast<double>(corpus.tokens())),
-             human_count(static_cast<double>(corpus.learned_tokens())),
-             100 * run.data->stream->fill());
+  fmt::print(
+      stderr, "{}: {} parameters; {} documents, {} tokens ({} learned), sequences {:.1f} % full\n",
+      run.kind, human_count(static_cast<double>(run.model->shape().parameters())),
+      corpus.documents().size(), human_count(static_cast<double>(corpus.tokens())),
+      human_count(static_cast<double>(corpus.learned_tokens())), 100 * run.data->stream->fill());
 }
 
 void print_result(const TrainingFlags& flags, const TrainingRun& run,
@@ -139,9 +138,10 @@ void print_result(const TrainingFlags& flags, const TrainingRun& run,
 }  // namespace
 
 void add_training_flags(CLI::App& app, TrainingFlags& flags) {
-  app.add_option("--data", flags.data,
-                 "FILE[:weight], repeated: .jsonl with {\"text\"} or {\"messages\"} a line, or text "
-                 "(documents between lines of <|endoftext|>); the weight is passes an epoch")
+  app.add_option(
+         "--data", flags.data,
+         "FILE[:weight], repeated: .jsonl with {\"text\"} or {\"messages\"} a line, or text "
+         "(documents between lines of <|endoftext|>); the weight is passes an epoch")
       ->required();
   app.add_option("--validation", flags.validation, "A file of the same kind, held out");
   app.add_option("--tokenizer", flags.tokenizer,
@@ -244,15 +244,14 @@ absl::Status train_and_export(const TrainingFlags& flags, const TrainingRun& run
       progress.show_text([&] { return progress_line(p); });
     }));
   }
+  if (flags.train.optimizer.average_decay > 0) {
+    trainer.optimizer().use_averages();
+    run.model->refresh();
+  }
   std::string exported = flags.out + "/model";
   if (run.finish) {
     BRISK_ASSIGN_OR_RETURN(exported, run.finish());
   } else {
-    if (flags.train.optimizer.average_decay > 0) {
-      for (size_t i = 0; i < trainer.optimizer().weights().size(); ++i) {
-        trainer.optimizer().weights()[i]->master.copy_(trainer.optimizer().moments()[i].average);
-      }
-    }
     BRISK_RETURN_IF_ERROR(export_model(exported, run.model->shape(), run.model->weights(),
                                        *run.tokenizer, {.format = flags.export_as}));
   }
