@@ -16,6 +16,9 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
 # brisk-train alone needs libtorch, and oneDNN, which Debian's libtorch carries with it.
 option(BRISK_TRAIN "Build brisk-train where libtorch is installed (./dev train installs it)" ON)
+if(BRISK_SANITIZE)
+  set(BRISK_TRAIN OFF)  # libtorch is not instrumented: sanitizers would blame it, or us for it
+endif()
 if(BRISK_TRAIN)
   find_path(TORCH_INCLUDE torch/csrc/autograd/custom_function.h)
   find_library(TORCH_LIBRARY torch)

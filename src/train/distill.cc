@@ -114,9 +114,10 @@ absl::StatusOr<TeacherCache> TeacherCache::open(const std::string& path, const C
   if (fingerprint != static_cast<int64_t>(corpus.fingerprint()) || shape.size() != 2 ||
       shape[0] != int64_t{cache.rows_.back()} || shape != cache.logits_.shape ||
       cache.tokens_.dtype != DType::kI32 || cache.logits_.dtype != DType::kF16) {
-    return invalid_input("{}: the teacher read other data, or with another tokenizer; delete the "
-                         "file, and it is made again",
-                         path);
+    return invalid_input(
+        "{}: the teacher read other data, or with another tokenizer; delete the "
+        "file, and it is made again",
+        path);
   }
   const auto* ids = reinterpret_cast<const int32_t*>(cache.tokens_.data.data());
   const bool fits = std::all_of(ids, ids + cache.tokens_.values(),

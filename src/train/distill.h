@@ -1,5 +1,5 @@
-// Knowledge distillation (Hinton, Vinyals, Dean 2015): the student learns the teacher's distribution
-// beside the next token.
+// Knowledge distillation (Hinton, Vinyals, Dean 2015): the student learns the teacher's
+// distribution beside the next token.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -17,9 +17,9 @@
 namespace brisk::train {
 
 struct DistillSettings {
-  float alpha = 0.5f;        // (1 - alpha) cross-entropy + alpha T^2 KL
-  float temperature = 1;     // T
-  float hidden_weight = 0;   // of the last hidden states' mean squared distance; 0: not learned
+  float alpha = 0.5f;       // (1 - alpha) cross-entropy + alpha T^2 KL
+  float temperature = 1;    // T
+  float hidden_weight = 0;  // of the last hidden states' mean squared distance; 0: not learned
 };
 
 // The best tokens of a teacher at every learned token of a corpus, on disk: safetensors with
@@ -61,8 +61,7 @@ class Distillation final : public Objective {
   Distillation(const LlamaModel& student, const Teacher& teacher, const DistillSettings& settings,
                uint64_t seed);
 
-  void learn(LlamaModel& model, const Batch& batch, int64_t learned_total,
-             LossSums& sums) override;
+  void learn(LlamaModel& model, const Batch& batch, int64_t learned_total, LossSums& sums) override;
   std::vector<Weight*> weights() override;
   void refresh() override;
 

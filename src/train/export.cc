@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "compute/quant/format.h"
 #include "compute/sys/mapped_file.h"
@@ -127,7 +128,11 @@ absl::Status export_model(const std::string& out, const DecoderShape& shape,
   if (status.ok()) {
     ConvertOptions options;
     options.dtype = settings.format;
-    status = convert_checkpoint(exact, out, options).status();
+    const auto converted = convert_checkpoint(exact, out, options);
+    status = converted.status();
+    if (converted.ok() && converted->tokenizer.starts_with("left out")) {
+      spdlog::warn("{}: the tokenizer was {}; run it with --tokenizer", out, converted->tokenizer);
+    }
   }
   std::error_code error;
   fs::remove_all(exact, error);

@@ -115,6 +115,7 @@ absl::StatusOr<std::unique_ptr<LlamaModel>> LlamaModel::load(const Checkpoint& c
                                                              ComputeType type) {
   BRISK_ASSIGN_OR_RETURN(const Architecture* from, find_architecture(checkpoint.config));
   BRISK_ASSIGN_OR_RETURN(ModelSpec spec, from->spec(checkpoint, 0));
+  spec.architecture = from->name;
   const Tensor* embedding = checkpoint.find("model.embed_tokens.weight");
   if (embedding != nullptr) spec.vocab_size = static_cast<int>(embedding->shape.at(0));
   const bool tied = checkpoint.find("lm_head.weight") == nullptr;

@@ -83,8 +83,7 @@ TEST(TeacherCache, WithEveryTokenItTeachesAsTheTeacherDoes) {
   const auto teacher = LlamaModel::create(tiny_shape(), ComputeType::kF32, 7, 0.2);
   const auto student = LlamaModel::create(student_shape(), ComputeType::kF32, 8, 0.2);
   const std::string path = directory / "cache.safetensors";
-  ASSERT_TRUE(
-      TeacherCache::write(path, *training.corpus, *teacher, 64, 260, nullptr).ok());
+  ASSERT_TRUE(TeacherCache::write(path, *training.corpus, *teacher, 64, 260, nullptr).ok());
   const TeacherCache cache = TeacherCache::open(path, *training.corpus, 260).value();
   const Batch batch = training.stream->next(2);
   LossSums live, cached;
@@ -104,11 +103,12 @@ TEST(TeacherCache, OfOtherDataIsRefused) {
   ASSERT_TRUE(TeacherCache::write(path, *training.corpus, *teacher, 64, 4, nullptr).ok());
   const std::string data = directory.write("other.jsonl", sums_jsonl(20, 9));
   const auto chat = ChatTemplate::parse(training.tokenizer.chat_template).value();
-  const Corpus other = Corpus::read({{.path = data}}, {.tokenizer = training.tokenizer.tokenizer.get(),
-                                                       .chat_template = chat.get(),
-                                                       .learn_prompts = false,
-                                                       .on_progress = nullptr})
-                           .value();
+  const Corpus other =
+      Corpus::read({{.path = data}}, {.tokenizer = training.tokenizer.tokenizer.get(),
+                                      .chat_template = chat.get(),
+                                      .learn_prompts = false,
+                                      .on_progress = nullptr})
+          .value();
   const absl::Status status = TeacherCache::open(path, other, 260).status();
   EXPECT_NE(message_of(status).find("other data"), std::string::npos) << status;
 }
@@ -140,9 +140,9 @@ TEST(Lora, EngineWithTheAdapterComputesTheTrainersLogitsAndTheBaseIsUntouched) {
   SmallTraining training(directory);
   const auto model = LlamaModel::create(tiny_shape(), ComputeType::kF32, 7, 0.05);
   const std::string base = directory / "base";
-  ASSERT_TRUE(export_model(base, tiny_shape(), model->weights(), training.tokenizer,
-                           {.format = "f32"})
-                  .ok());
+  ASSERT_TRUE(
+      export_model(base, tiny_shape(), model->weights(), training.tokenizer, {.format = "f32"})
+          .ok());
   const std::vector<int32_t> tokens = random_tokens(40, 5);
   const std::vector<float> plain = trainer_logits(*model, tokens);
   model->train_weights(false);

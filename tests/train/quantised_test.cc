@@ -60,7 +60,6 @@ TEST(QuantisedTraining, EngineComputesTheSimulatedLogits) {
       EXPECT_LT(largest, int8 ? 0.05f : 1e-3f) << format << (int8 ? " int8" : " f32");
       // An input that lies between two codes may round up here and down there, as sums have their
       // own orders; it then moves what follows by a code. That is rare.
-      std::printf("%s %d: %.4f largest %.5f\n", format, int8, share_below(trained, engine, 1e-3f), static_cast<double>(largest));
       EXPECT_GE(share_below(trained, engine, 1e-3f), int8 ? 0.5 : 1.0) << format;
     }
   }

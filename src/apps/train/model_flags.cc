@@ -16,14 +16,13 @@ absl::Status check_same_vocabulary(const std::string& path, const TokenizerData&
                                    const train::RunTokenizer& tokenizer) {
   const auto& a = theirs.tokens;
   const auto& b = tokenizer.data.tokens;
-  const auto differs = [&](size_t i) {
-    return i >= a.size() || i >= b.size() || a[i] != b[i];
-  };
+  const auto differs = [&](size_t i) { return i >= a.size() || i >= b.size() || a[i] != b[i]; };
   for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
     if (!differs(i)) continue;
     const auto spelled = [i](const auto& tokens) {
-      return i < tokens.size() ? Json(tokens[i]).dump(-1, ' ', false, Json::error_handler_t::replace)
-                               : std::string("nothing");
+      return i < tokens.size()
+                 ? Json(tokens[i]).dump(-1, ' ', false, Json::error_handler_t::replace)
+                 : std::string("nothing");
     };
     return invalid_input(
         "{} has another vocabulary than {}: token {} is {} there and {} here. Models that learn "

@@ -21,9 +21,8 @@ struct Options {
 
 absl::Status qat(Options& options) {
   TrainingFlags& flags = options.flags;
-  BRISK_ASSIGN_OR_RETURN(
-      const train::RunTokenizer tokenizer,
-      open_tokenizer_of(flags, options.model.start, options.teacher.teacher));
+  BRISK_ASSIGN_OR_RETURN(const train::RunTokenizer tokenizer,
+                         open_tokenizer_of(flags, options.model.start, options.teacher.teacher));
   BRISK_ASSIGN_OR_RETURN(train::QuantFormat format, train::quant_format(options.format));
   BRISK_ASSIGN_OR_RETURN(const auto model, make_trained_model(options.model, flags, tokenizer));
   const train::DecoderShape& shape = model->shape();
@@ -49,8 +48,8 @@ absl::Status qat(Options& options) {
                      .finish = nullptr};
   run.finish = [&]() -> absl::StatusOr<std::string> {
     const std::string out = flags.out + "/model.gguf";
-    BRISK_RETURN_IF_ERROR(train::export_model(out, shape, model->weights(), tokenizer,
-                                              {.format = format.stored_as}));
+    BRISK_RETURN_IF_ERROR(
+        train::export_model(out, shape, model->weights(), tokenizer, {.format = format.stored_as}));
     return out;
   };
   return train_and_export(flags, run);
