@@ -39,8 +39,6 @@ Weight& weight_in(AutogradContext* context) {
   return *reinterpret_cast<Weight*>(context->saved_data["weight"].toInt());
 }
 
-// ----- add_norm
-
 constexpr int64_t kPartials = 32;  // sums of weight gradients, whatever the number of threads
 
 struct AddNormFunction : Function<AddNormFunction> {
@@ -102,8 +100,6 @@ struct AddNormFunction : Function<AddNormFunction> {
   }
 };
 
-// ----- linear
-
 struct LinearFunction : Function<LinearFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, Weight* weight) {
     context->saved_data["weight"] = pointer_value(weight);
@@ -122,8 +118,6 @@ struct LinearFunction : Function<LinearFunction> {
     return {x_grad, Variable()};
   }
 };
-
-// ----- attention
 
 SplitHeads heads_of(const BatchLayout& layout, const RotaryTable& rotary) {
   return {.shape = layout.heads,
@@ -212,8 +206,6 @@ struct AttentionFunction : Function<AttentionFunction> {
   }
 };
 
-// ----- swiglu, round_activations, embed
-
 struct SwiGluFunction : Function<SwiGluFunction> {
   static Variable forward(AutogradContext* context, const Variable& gate_up) {
     const int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
@@ -277,8 +269,6 @@ struct EmbedFunction : Function<EmbedFunction> {
     return {Variable(), Variable(), Variable()};
   }
 };
-
-// ----- output_loss
 
 constexpr int64_t kLossRows = 1024;  // whose logits exist at once
 constexpr float kBelowTop = 1e4f;    // how far cached teachers' other tokens are below the best

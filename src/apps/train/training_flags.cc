@@ -131,8 +131,8 @@ void print_result(const TrainingFlags& flags, const TrainingRun& run,
   fmt::print("{} steps in {}: loss {:.4f}", result.steps, human_seconds(result.seconds),
              result.loss);
   if (result.validation_loss > 0) fmt::print(", validation {:.4f}", result.validation_loss);
-  fmt::print("; {}tokens/s, {}FLOP/s\n{}\n", human_count(result.tokens_per_second),
-             human_count(flops), exported);
+  fmt::print("; {}tokens/s, {:.0f} GFLOP/s\n{}\n", human_count(result.tokens_per_second),
+             flops * 1e-9, exported);
 }
 
 }  // namespace
