@@ -71,4 +71,20 @@ Sample generate(const Mix& mix, uint64_t index) {
   return sample;
 }
 
+std::vector<Sample> generate_graded(const Mix& mix, uint64_t count) {
+  std::vector<Mix> kinds;
+  for (const Task* task : mix.tasks) {
+    for (size_t level = 0; level < kLevels; ++level) {
+      if (!task->graded || mix.level_weights[level] == 0) continue;
+      kinds.push_back({.tasks = {task}, .level_weights = {}, .split = mix.split, .seed = mix.seed});
+      kinds.back().level_weights[level] = 1;
+    }
+  }
+  std::vector<Sample> samples;
+  for (uint64_t i = 0; i < count; ++i) {
+    for (const Mix& kind : kinds) samples.push_back(generate(kind, i));
+  }
+  return samples;
+}
+
 }  // namespace brisk::tasks
