@@ -18,7 +18,7 @@ struct TokenizerTraining {
   std::vector<std::string> special = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
   int64_t count_min = 2;  // a pair that occurs less often becomes no token
   // Told what goes on, how far it is and of how much. May be empty.
-  std::function<void(std::string_view what, uint64_t done, uint64_t total)> progress;
+  std::function<void(std::string_view what, uint64_t done, uint64_t total)> progress = nullptr;
 };
 
 struct TrainedTokenizer {
