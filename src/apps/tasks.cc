@@ -71,7 +71,8 @@ class LineWriter {
     return absl::OkStatus();
   }
   absl::Status failed() const {
-    return system_error("{}: cannot be written: {}", path_, std::strerror(errno));
+    return system_error("{}: cannot be written: {}", partial_.empty() ? "standard output" : path_,
+                        std::strerror(errno));
   }
 
   const std::string path_;
