@@ -27,8 +27,8 @@ Split split_of_key(std::string_view key);
 // Any thread.
 Sample generate(const Mix& mix, uint64_t index);
 
-// `count` samples of every graded task of the mix at each of its levels, whatever their weights; one
-// of each, then the next of each.
+// `count` samples of every graded task of the mix at each of its levels, whatever their weights;
+// one of each, then the next of each.
 std::vector<Sample> generate_graded(const Mix& mix, uint64_t count);
 
 }  // namespace brisk::tasks
