@@ -1,30 +1,63 @@
 #include "apps/task_flags.h"
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
 
 #include "base/status.h"
 
 namespace brisk {
 namespace {
 
-absl::StatusOr<std::vector<const tasks::Task*>> find_tasks(const std::vector<std::string>& names) {
-  std::vector<const tasks::Task*> found;
-  const auto add = [&](const tasks::Task& task) {
-    if (std::find(found.begin(), found.end(), &task) == found.end()) found.push_back(&task);
-  };
-  for (const std::string& name : names) {
-    const tasks::Task* task = tasks::find_task(name);
-    if (task == nullptr && name != "all") {
-      return invalid_input("there is no task '{}'; `brisk tasks list` shows those there are", name);
+constexpr int kWeightMax = 1'000'000;
+
+struct NamedWeight {
+  std::string name;
+  std::optional<int> weight;
+};
+
+// "sort" or "sort:2".
+absl::StatusOr<NamedWeight> parse_name(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) return NamedWeight{text, std::nullopt};
+  int weight = -1;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, weight);
+  if (error != std::errc() || stop != end || weight < 0 || weight > kWeightMax) {
+    return invalid_input("'{}' has no weight from 0 to {} behind its colon", text, kWeightMax);
+  }
+  return NamedWeight{text.substr(0, colon), weight};
+}
+
+void put(const tasks::Task& task, std::optional<int> weight, tasks::Mix* mix) {
+  const auto it = std::find(mix->tasks.begin(), mix->tasks.end(), &task);
+  if (it == mix->tasks.end()) {
+    mix->tasks.push_back(&task);
+    mix->task_weights.push_back(weight.value_or(task.weight));
+  } else if (weight.has_value()) {
+    mix->task_weights[static_cast<size_t>(it - mix->tasks.begin())] = *weight;
+  }
+}
+
+absl::Status add_tasks(const std::vector<std::string>& names, tasks::Mix* mix) {
+  for (const std::string& text : names) {
+    BRISK_ASSIGN_OR_RETURN(const NamedWeight named, parse_name(text));
+    const tasks::Task* task = tasks::find_task(named.name);
+    if (task == nullptr && named.name != "all") {
+      return invalid_input("there is no task '{}'; `brisk tasks list` shows those there are",
+                           named.name);
     }
     if (task != nullptr) {
-      add(*task);
+      put(*task, named.weight, mix);
     } else {
-      for (const tasks::Task& each : tasks::all_tasks()) add(each);
+      for (const tasks::Task& each : tasks::all_tasks()) put(each, named.weight, mix);
     }
   }
-  if (found.empty()) return invalid_input("no task was named; `--task all` takes all of them");
-  return found;
+  const auto has_weight = [](int weight) { return weight > 0; };
+  if (std::none_of(mix->task_weights.begin(), mix->task_weights.end(), has_weight)) {
+    return invalid_input("no task is left to draw; `--task all` takes all of them");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -47,7 +80,7 @@ void add_task_options(CLI::App& app, TaskFlags* flags) {
 absl::StatusOr<tasks::Mix> make_mix(const std::vector<std::string>& names, const TaskFlags& flags) {
   tasks::Mix mix;
   mix.seed = flags.seed;
-  BRISK_ASSIGN_OR_RETURN(mix.tasks, find_tasks(names));
+  BRISK_RETURN_IF_ERROR(add_tasks(names, &mix));
   const auto split = tasks::find_split(flags.split);
   if (!split.has_value()) {
     return invalid_input("there is no split '{}': use train, validation or test", flags.split);

@@ -21,7 +21,8 @@ struct TaskFlags {
 
 void add_task_options(CLI::App& app, TaskFlags* flags);
 
-// `names` are tasks or "all". Errors: InvalidArgument naming what there is.
+// `names` are tasks or "all", each perhaps with a weight: "all", "add,sort:2", "all,story:1". Later
+// ones override earlier ones. Errors: InvalidArgument naming what there is.
 absl::StatusOr<tasks::Mix> make_mix(const std::vector<std::string>& names, const TaskFlags& flags);
 
 }  // namespace brisk

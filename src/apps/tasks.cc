@@ -126,7 +126,10 @@ CommandAction add_tasks(CLI::App& app) {
   CLI::App* generating = app.add_subcommand(
       "generate",
       "Writes samples, one JSON object a line: a conversation with its answer, or a text");
-  generating->add_option("--task", options->names, "Tasks, or all")
+  generating
+      ->add_option("--task", options->names,
+                   "Tasks, or all; with a weight behind a colon where their own is not to count: "
+                   "all,story:1")
       ->delimiter(',')
       ->capture_default_str();
   add_task_options(*generating, &options->flags);

@@ -26,8 +26,10 @@ size_t pick_weighted(Dice& dice, std::span<const int> weights) {
 }
 
 const Task& pick_task(const Mix& mix, Dice& dice) {
-  std::vector<int> weights;
-  for (const Task* task : mix.tasks) weights.push_back(task->weight);
+  std::vector<int> weights = mix.task_weights;
+  if (weights.empty()) {
+    for (const Task* task : mix.tasks) weights.push_back(task->weight);
+  }
   return *mix.tasks[pick_weighted(dice, weights)];
 }
 
@@ -76,7 +78,11 @@ std::vector<Sample> generate_graded(const Mix& mix, uint64_t count) {
   for (const Task* task : mix.tasks) {
     for (size_t level = 0; level < kLevels; ++level) {
       if (!task->graded || mix.level_weights[level] == 0) continue;
-      kinds.push_back({.tasks = {task}, .level_weights = {}, .split = mix.split, .seed = mix.seed});
+      kinds.push_back({.tasks = {task},
+                       .task_weights = {1},
+                       .level_weights = {},
+                       .split = mix.split,
+                       .seed = mix.seed});
       kinds.back().level_weights[level] = 1;
     }
   }

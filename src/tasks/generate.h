@@ -16,6 +16,7 @@ namespace brisk::tasks {
 
 struct Mix {
   std::vector<const Task*> tasks;                         // REQUIRES: not empty
+  std::vector<int> task_weights = {};                     // (tasks); empty: their own
   std::array<int, kLevels> level_weights = {50, 35, 15};  // REQUIRES: one is positive
   Split split = Split::kTrain;
   uint64_t seed = 0;

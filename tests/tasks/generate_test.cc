@@ -16,7 +16,11 @@ namespace brisk::tasks {
 namespace {
 
 Mix mix_of(const Task& task, Split split = Split::kTrain, uint64_t seed = 1) {
-  return {.tasks = {&task}, .level_weights = {1, 1, 1}, .split = split, .seed = seed};
+  return {.tasks = {&task},
+          .task_weights = {},
+          .level_weights = {1, 1, 1},
+          .split = split,
+          .seed = seed};
 }
 
 Mix mix_of_all(Split split, uint64_t seed) {
@@ -223,6 +227,18 @@ TEST(Generate, AMixHasLevelsAndTasksByWeight) {
   EXPECT_NEAR(levels[0], 0.50 * leveled, 0.02 * leveled);
   EXPECT_NEAR(levels[1], 0.35 * leveled, 0.02 * leveled);
   EXPECT_NEAR(levels[2], 0.15 * leveled, 0.02 * leveled);
+}
+
+TEST(Generate, GivenWeightsReplaceTheTasksOwn) {
+  Mix mix = {.tasks = {find_task("add"), find_task("story"), find_task("sort")},
+             .task_weights = {3, 0, 1}};
+  int added = 0;
+  for (uint64_t i = 0; i < 4000; ++i) {
+    const Sample sample = generate(mix, i);
+    ASSERT_NE(sample.task, "story");
+    added += sample.task == "add" ? 1 : 0;
+  }
+  EXPECT_NEAR(added, 3000, 120);
 }
 
 TEST(GenerateGraded, GivesAsManyOfEveryTaskAndLevel) {
