@@ -23,6 +23,8 @@ struct Command {
 };
 
 CommandAction add_tokenize(CLI::App& app);
+CommandAction add_tokenizer(CLI::App& app);
+CommandAction add_tasks(CLI::App& app);
 CommandAction add_inspect(CLI::App& app);
 CommandAction add_convert(CLI::App& app);
 CommandAction add_compile(CLI::App& app);

@@ -1,4 +1,4 @@
-// brisk eval: how well a model predicts a text.
+// brisk eval: how well a model predicts a text, or solves tasks.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 
 #include "apps/command.h"
 #include "apps/engine_flags.h"
+#include "apps/eval_tasks.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "compress/evaluate/perplexity.h"
@@ -21,6 +22,7 @@ struct Options {
   std::string lora;
   Activations activations = Activations::kInt8;
   PerplexityOptions perplexity;
+  EvalTasksOptions tasks;
   bool json = false;
 };
 
@@ -45,7 +47,35 @@ Json to_json(const Model& model, const PerplexityReport& report) {
           {"seconds", report.seconds}};
 }
 
+absl::Status check(const Options& options) {
+  if (options.text.empty() == options.tasks.tasks.empty()) {
+    return invalid_input("give either a text to predict (--text) or tasks to solve (--tasks)");
+  }
+  const bool served = !options.tasks.server.empty();
+  if (served && !options.text.empty()) {
+    return invalid_input("a text is predicted by a model here; --server goes with --tasks");
+  }
+  if (served && !options.model.empty()) return invalid_input("give either a model or --server");
+  if (!served && options.model.empty()) {
+    return invalid_input("name a model: a .gguf, a Hugging Face directory or a llama2.c .bin");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status eval_model_tasks(Options& options) {
+  options.tasks.model = options.model;
+  options.tasks.lora = options.lora;
+  options.tasks.json = options.json;
+  options.tasks.kv_dtype = options.perplexity.kv_dtype;
+  options.tasks.load = {.tokenizer_path = options.tokenizer,
+                        .activations = options.activations,
+                        .threads = options.perplexity.threads};
+  return eval_tasks(options.tasks);
+}
+
 absl::Status eval(Options& options) {
+  BRISK_RETURN_IF_ERROR(check(options));
+  if (!options.tasks.tasks.empty()) return eval_model_tasks(options);
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          load_model(options.model, {.tokenizer_path = options.tokenizer,
                                                     .activations = options.activations,
@@ -73,11 +103,14 @@ absl::Status eval(Options& options) {
 
 CommandAction add_eval(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("model", options->model, "A .gguf, a Hugging Face directory or a llama2.c .bin")
-      ->required();
+  app.footer(
+      "brisk eval model.gguf --text book.txt\n"
+      "brisk eval model.gguf --tasks all --count 100\n"
+      "brisk eval --tasks test.jsonl --server http://127.0.0.1:8000");
+  app.add_option("model", options->model, "A .gguf, a Hugging Face directory or a llama2.c .bin");
   app.add_option("--text", options->text,
-                 "Text to predict: a .jsonl of documents (\"text\"), or any file as one document")
-      ->required();
+                 "Text to predict: a .jsonl of documents (\"text\"), or any file as one document");
+  add_eval_tasks_options(app, &options->tasks);
   app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
   app.add_option("--lora", options->lora, "A LoRA adapter: a directory that PEFT wrote, or a .gguf")
       ->type_name("PATH");

@@ -15,6 +15,8 @@ void Drawer::begin(DrawingSequence sequence) {
   State& state = states_[sequence.id];
   state.request = &request;
   state.choice = sequence.choice;
+  state.beam_candidates = sequence.beam_candidates;
+  if (state.beam_candidates > 0) return;
   if (request.min_tokens > 0) state.banned = std::move(sequence.end_tokens);
   if (uses_history(request.sampling)) state.history.add_prompt(request.prompt);
 }
@@ -86,6 +88,7 @@ void Drawer::run(Task* task, SamplerScratch* scratch) const {
 void Drawer::draw_token(const Task& task, std::span<const float> logits, SamplerScratch* scratch) {
   State& state = *task.state;
   const Request& request = *state.request;
+  if (state.beam_candidates > 0) return list_candidates(task, logits, scratch);
   if (state.produced == request.min_tokens) state.banned.clear();
   const auto result =
       sample({.logits = logits,
@@ -103,6 +106,13 @@ void Drawer::draw_token(const Task& task, std::span<const float> logits, Sampler
   drawn.top.assign(result->top.begin(), result->top.end());
   ++state.produced;
   if (uses_history(request.sampling)) state.history.add_output(result->token);
+}
+
+void Drawer::list_candidates(const Task& task, std::span<const float> logits,
+                             SamplerScratch* scratch) {
+  const auto result = score({.logits = logits, .top = task.state->beam_candidates}, scratch);
+  task.drawn->status = result.status();
+  if (result.ok()) task.drawn->top.assign(result->top.begin(), result->top.end());
 }
 
 absl::Status Drawer::score_token(const Task& task, std::span<const float> logits,

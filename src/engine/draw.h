@@ -30,6 +30,7 @@ struct DrawingSequence {
   const Request* request = nullptr;   // outlives the sequence
   int choice = 0;                     // of the request, whose choices have consecutive ids
   std::vector<int32_t> end_tokens{};  // impossible before Request::min_tokens
+  int beam_candidates = 0;            // of a beam: `Drawn::top` has so many and no token is drawn
 };
 
 // What is drawn is a function of the logits and of the sequence alone: neither the number of
@@ -58,6 +59,7 @@ class Drawer {
     const Request* request = nullptr;
     int choice = 0;
     int produced = 0;
+    int beam_candidates = 0;
     std::vector<int32_t> banned;
     SamplingHistory history;
   };
@@ -79,6 +81,8 @@ class Drawer {
   void add_prompt_tasks(const StepPlan& plan, MatView logits);
   void run(Task* task, SamplerScratch* scratch) const;
   static void draw_token(const Task& task, std::span<const float> logits, SamplerScratch* scratch);
+  static void list_candidates(const Task& task, std::span<const float> logits,
+                              SamplerScratch* scratch);
   static absl::Status score_token(const Task& task, std::span<const float> logits,
                                   SamplerScratch* scratch);
 

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <climits>
 #include <random>
 #include <utility>
 
@@ -54,6 +55,9 @@ absl::StatusOr<std::shared_ptr<Generation>> EngineImpl::submit(Request request,
         "the prompt has {} tokens, but the context holds {} and one must be left to generate",
         length, context_max_);
   }
+  if (request.beam_search.has_value()) {
+    BRISK_RETURN_IF_ERROR(scheduler_.check_beams_fit(request.choices, tokens_max(request)));
+  }
   const double predicted = predicted_first_token_seconds(request);
   const double promised = options_.first_token_seconds_max;
   if (promised > 0 && predicted > promised) {
@@ -76,7 +80,7 @@ absl::StatusOr<std::shared_ptr<Generation>> EngineImpl::submit(Request request,
 }
 
 double EngineImpl::predicted_first_token_seconds(const Request& request) const {
-  const Mailbox::Waiting waiting = mailbox_->waiting();
+  const Mailbox::Waiting waiting = mailbox_->waiting_before(request.priority);
   PredictionInput input;
   {
     absl::MutexLock lock(&stats_mutex_);
@@ -84,8 +88,12 @@ double EngineImpl::predicted_first_token_seconds(const Request& request) const {
   }
   input.prompt_tokens = std::ssize(request.prompt);
   input.backlog.prompt_tokens += waiting.prompt_tokens;
-  input.backlog.waiting = std::max<int64_t>(input.backlog.waiting, waiting.requests);
+  input.backlog.waiting = waiting.requests;
   return static_cast<double>(predict_first_token(input)) * 1e-9;
+}
+
+int64_t EngineImpl::tokens_max(const Request& request) const {
+  return std::min(std::ssize(request.prompt) + request.max_tokens, context_max_);
 }
 
 void EngineImpl::drain(double seconds) {
@@ -102,7 +110,7 @@ void EngineImpl::drain(double seconds) {
 EngineStats EngineImpl::stats() const {
   absl::MutexLock lock(&stats_mutex_);
   EngineStats stats = stats_;
-  stats.waiting = std::max(stats.waiting, mailbox_->waiting().requests);
+  stats.waiting = std::max(stats.waiting, mailbox_->waiting_before(INT_MAX).requests);
   stats.stuck_seconds = watchdog_.stuck_seconds();
   return stats;
 }

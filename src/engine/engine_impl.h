@@ -1,5 +1,6 @@
 // The engine behind engine.h. Private to engine/: engine.cc is what any thread may call,
-// engine_requests.cc how requests come and go, engine_step.cc what a step does.
+// engine_requests.cc how requests come and go, engine_step.cc what a step does, engine_beams.cc how
+// searches go on in it.
 #pragma once
 
 #include <absl/base/thread_annotations.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/beam_search.h"
 #include "engine/draw.h"
 #include "engine/engine.h"
 #include "engine/engine_sizes.h"
@@ -61,6 +63,7 @@ class EngineImpl final : public Engine {
 
   void loop();
   absl::Duration idle_wait() const;
+  int64_t tokens_max(const Request& request) const;  // of a sequence, with the prompt
   double predicted_first_token_seconds(const Request& request) const;
   void pause(const std::shared_ptr<GenerationState>& generation);
   void resume(const std::shared_ptr<GenerationState>& generation);
@@ -76,6 +79,10 @@ class EngineImpl final : public Engine {
   void end_choice(SequenceId id, FinishReason reason);
   void step();
   void draw(const StepPlan& plan, MatView logits);
+  int begin_search(const GenerationState* generation, std::vector<int32_t> end_tokens);
+  void advance_beams(const StepPlan& plan);
+  void finish_searches();
+  void deliver_answers(const std::shared_ptr<GenerationState>& generation);
   void note_admissions(const StepPlan& plan);
   void deliver(std::span<const SequenceEvent> events);
   void deliver_prompt(GenerationState* generation);
@@ -104,6 +111,8 @@ class EngineImpl final : public Engine {
   Drawer drawer_;
   std::span<Drawn> drawn_;             // parallel to the open plan's samples
   std::vector<int32_t> drawn_tokens_;  // of them
+  std::vector<int32_t> parents_;       // of them; empty: nobody searches
+  absl::flat_hash_map<const GenerationState*, BeamSearch> searches_;
   struct Stalled {
     std::shared_ptr<GenerationState> generation;
     Instant since;

@@ -21,14 +21,17 @@ PrefixScope scope_of(const Request& request) {
 
 void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
   const Request& request = generation->request();
+  const bool searches = request.beam_search.has_value();
+  const std::vector<int32_t> ends = end_tokens(request);
   auto first = scheduler_.submit({.prompt = request.prompt,
                                   .max_tokens = request.max_tokens,
                                   .choices = request.choices,
                                   .priority = request.priority,
                                   .tenant = request.tenant,
                                   .scope = scope_of(request),
-                                  .stop_tokens = end_tokens(request),
-                                  .prompt_logits = request.prompt_logprobs >= 0});
+                                  .stop_tokens = searches ? std::vector<int32_t>() : ends,
+                                  .prompt_logits = request.prompt_logprobs >= 0,
+                                  .beams = searches});
   if (!first.ok()) {
     generation->fail(first.status());
     for (int i = 0; i < request.choices; ++i) {
@@ -39,14 +42,19 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
   live_adapters_->add(request.adapter);
   first_sequence_[generation.get()] = *first;
   if (request.prompt_logprobs >= 0) drawer_.begin_prompt(*first, request);
+  const int candidates = searches ? begin_search(generation.get(), ends) : 0;
   for (int i = 0; i < request.choices; ++i) {
-    if (generation->choice_ended(i)) {  // cancelled while it waited for the disk
+    if (generation->choice_ended(i) && !searches) {  // cancelled while it waited for the disk
       scheduler_.cancel({first->value + i});
       continue;
     }
     const SequenceId id{first->value + i};
     choices_[id] = {.generation = generation, .index = i};
-    drawer_.begin({.id = id, .request = &request, .choice = i, .end_tokens = end_tokens(request)});
+    drawer_.begin({.id = id,
+                   .request = &request,
+                   .choice = i,
+                   .end_tokens = ends,
+                   .beam_candidates = candidates});
   }
 }
 
@@ -76,6 +84,12 @@ void EngineImpl::end_choices(const Cancellation& which, FinishReason reason) {
   if (first == first_sequence_.end()) return;  // it has ended
   const SequenceId begin = first->second;
   const int choices = which.generation->request().choices;
+  if (which.choice != kAllChoices && searches_.contains(which.generation.get())) {
+    // A search needs all of its beams, whoever wants which of its answers.
+    which.generation->deliver({.choice = which.choice, .finish = reason}, clock_.now());
+    if (!which.generation->all_ended()) return;
+    return end_choices({.generation = which.generation, .choice = kAllChoices}, reason);
+  }
   for (int i = 0; i < choices; ++i) {
     if (which.choice != kAllChoices && which.choice != i) continue;
     const SequenceId id{begin.value + i};
@@ -126,6 +140,7 @@ void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (generation->was_scheduled()) store_prefix(generation->request());
   if (const auto first = first_sequence_.find(generation.get()); first != first_sequence_.end()) {
     drawer_.end_prompt(first->second);
+    searches_.erase(generation.get());
     first_sequence_.erase(first);
     live_adapters_->remove(generation->request().adapter);
   }

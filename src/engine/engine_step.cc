@@ -51,7 +51,7 @@ void EngineImpl::step() {
   totals_.step_tokens += plan.tokens;
   ++totals_.steps_by_tokens[static_cast<size_t>(
       std::ranges::lower_bound(kStepTokenBuckets, plan.tokens) - kStepTokenBuckets.begin())];
-  deliver(scheduler_.commit(drawn_tokens_));
+  deliver(scheduler_.commit(drawn_tokens_, parents_));
 
   totals_.run_seconds += seconds_between(planned, ran);
   totals_.sample_seconds += seconds_between(ran, drawn);
@@ -68,6 +68,8 @@ void EngineImpl::draw(const StepPlan& plan, MatView logits) {
     if (drawn.status.ok()) continue;
     choices_.at(plan.samples[i].sequence).generation->fail(drawn.status);
   }
+  parents_.clear();
+  if (!searches_.empty()) advance_beams(plan);
 }
 
 void EngineImpl::fail_step(const absl::Status& status) {
@@ -100,14 +102,15 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
     const auto it = choices_.find(event.sequence);
     BRISK_CHECK(it != choices_.end());
     const std::shared_ptr<GenerationState> generation = it->second.generation;
+    ++totals_.generation_tokens;
     if (generation->request().prompt_logprobs >= 0) deliver_prompt(generation.get());
+    if (generation->request().beam_search.has_value()) continue;
     TokenEvent token = {.choice = it->second.index,
                         .token = event.token,
                         .logprob = drawn_[i].logprob,
                         .top = std::move(drawn_[i].top)};
     if (event.end == EndReason::kStop) token.finish = FinishReason::kStop;
     if (event.end == EndReason::kLength) token.finish = FinishReason::kLength;
-    ++totals_.generation_tokens;
     if (event.end != EndReason::kNone) {
       note_duration(seconds_between(generation->scheduled_at(), now));
       choices_.erase(it);
@@ -122,6 +125,7 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
       if (generation->reader_stalls(unread_max)) pause(generation);
     }
   }
+  if (!searches_.empty()) finish_searches();
 }
 
 void EngineImpl::deliver_prompt(GenerationState* generation) {
@@ -153,7 +157,6 @@ void EngineImpl::publish_stats() {
   stats_ = stats;
   prediction_ = {
       .backlog = {.prompt_tokens = now.prompt_tokens_left,
-                  .waiting = now.waiting,
                   .running = now.running,
                   .running_max = std::min(options_.sequences_max, options_.tokens_per_step_max),
                   .lacks_room = now.lacks_room,

@@ -10,9 +10,11 @@ namespace brisk {
 Mailbox::Post Mailbox::submit(std::shared_ptr<GenerationState> generation) {
   absl::MutexLock lock(&mutex_);
   if (draining_) return Post::kDraining;
-  if (waiting_.requests >= waiting_max_) return Post::kFull;
-  ++waiting_.requests;
-  waiting_.prompt_tokens += std::ssize(generation->request().prompt);
+  if (waiting_requests_ >= waiting_max_) return Post::kFull;
+  ++waiting_requests_;
+  Waiting& waiting = waiting_[generation->request().priority];
+  ++waiting.requests;
+  waiting.prompt_tokens += std::ssize(generation->request().prompt);
   mail_.submitted.push_back(std::move(generation));
   return Post::kAccepted;
 }
@@ -34,8 +36,10 @@ void Mailbox::restored(RestoredBlocks blocks) {
 
 void Mailbox::no_longer_waiting(const GenerationState& generation) {
   absl::MutexLock lock(&mutex_);
-  --waiting_.requests;
-  waiting_.prompt_tokens -= std::ssize(generation.request().prompt);
+  --waiting_requests_;
+  const auto waiting = waiting_.find(generation.request().priority);
+  waiting->second.prompt_tokens -= std::ssize(generation.request().prompt);
+  if (--waiting->second.requests == 0) waiting_.erase(waiting);
 }
 
 void Mailbox::collect(absl::Duration wait, Mail* mail) {
@@ -65,9 +69,14 @@ void Mailbox::stop() {
   mail_.stop = true;
 }
 
-Mailbox::Waiting Mailbox::waiting() const {
+Mailbox::Waiting Mailbox::waiting_before(int priority) const {
   absl::MutexLock lock(&mutex_);
-  return waiting_;
+  Waiting sum;
+  for (auto it = waiting_.begin(); it != waiting_.end() && it->first <= priority; ++it) {
+    sum.requests += it->second.requests;
+    sum.prompt_tokens += it->second.prompt_tokens;
+  }
+  return sum;
 }
 
 }  // namespace brisk

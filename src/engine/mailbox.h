@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -62,7 +63,8 @@ class Mailbox {
     int requests = 0;
     int64_t prompt_tokens = 0;
   };
-  Waiting waiting() const;
+  // Those that go before a newcomer of this priority.
+  Waiting waiting_before(int priority) const;
 
  private:
   bool has_mail() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -73,7 +75,8 @@ class Mailbox {
   const int waiting_max_;
   mutable absl::Mutex mutex_;
   Mail mail_ ABSL_GUARDED_BY(mutex_);
-  Waiting waiting_ ABSL_GUARDED_BY(mutex_);
+  std::map<int, Waiting> waiting_ ABSL_GUARDED_BY(mutex_);  // by priority
+  int waiting_requests_ ABSL_GUARDED_BY(mutex_) = 0;        // of them
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -38,10 +38,19 @@ inline constexpr int kLogprobsMax = 20;
 inline constexpr int kChoicesMax = 128;
 inline constexpr int kBadWordTokensMax = 32;  // of one
 
+// Asks for the likeliest answers instead of drawn ones (engine/beam_search.h). Of the sampling
+// parameters only logprobs mean anything to it; those that would change the model's say are
+// refused.
+struct BeamSearchParams {
+  double length_penalty = 1;  // scores are sums of log-probabilities / tokens^length_penalty
+};
+
 struct Request {
   std::vector<int32_t> prompt{};
   SamplingParams sampling;
-  int choices = 1;      // "n": independent continuations of the prompt
+  int choices = 1;  // "n": independent continuations of the prompt, or the beams of a search
+  // The answers come when the search is over, the best as choice 0.
+  std::optional<BeamSearchParams> beam_search{};
   int max_tokens = 16;  // per choice
   int min_tokens = 0;   // end tokens are impossible before
   std::vector<int32_t>

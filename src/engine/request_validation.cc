@@ -63,6 +63,22 @@ absl::Status validate_logit_bias(const SamplingParams& params, int vocab_size) {
   return absl::OkStatus();
 }
 
+absl::Status validate_beam_search(const Request& request) {
+  const double penalty = request.beam_search->length_penalty;
+  if (!is_within(penalty, -kLengthPenaltyMax, kLengthPenaltyMax)) {
+    return invalid_input("length_penalty is {}; it must be between -{} and {}", penalty,
+                         kLengthPenaltyMax, kLengthPenaltyMax);
+  }
+  const SamplingParams& params = request.sampling;
+  const bool changes_logits = !params.logit_bias.empty() || !params.allowed_tokens.empty() ||
+                              !params.bad_words.empty() || params.repetition_penalty != 1 ||
+                              params.frequency_penalty != 0 || params.presence_penalty != 0;
+  if (!changes_logits) return absl::OkStatus();
+  return invalid_input(
+      "a beam search goes by the model's own probabilities: it takes no logit_bias, "
+      "allowed_token_ids, bad_words or penalties");
+}
+
 absl::Status validate(const SamplingParams& params, int vocab_size) {
   if (!(params.temperature >= 0) || !std::isfinite(params.temperature)) {
     return invalid_input("temperature is {}; it must be 0 or more", params.temperature);
@@ -110,6 +126,7 @@ absl::Status validate(const Request& request, int vocab_size) {
                            request.prompt[i], i, vocab_size - 1);
     }
   }
+  if (request.beam_search.has_value()) BRISK_RETURN_IF_ERROR(validate_beam_search(request));
   if (request.choices < 1 || request.choices > kChoicesMax) {
     return invalid_input("n is {}; it must be between 1 and {}", request.choices, kChoicesMax);
   }

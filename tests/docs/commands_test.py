@@ -58,7 +58,9 @@ def real(command, directory):
         elif re.match(r"pp\d+", word):
             word = "pp16,tg8"
         filled.append(word)
-    if filled[0] == "serve" and "--port" in filled:
+    if filled[0] in ("eval", "tasks", "tokenizer", "tokenize"):
+        filled = small_tasks(filled, directory)
+    elif filled[0] == "serve" and "--port" in filled:
         filled[filled.index("--port") + 1] = "0"
     elif filled[0] == "serve":
         filled += ["--port", "0"]
@@ -85,6 +87,46 @@ def small_load(words, directory):
         if flag not in words:
             filled += [flag, small[flag]]
     return filled
+
+
+def small_tasks(words, directory):
+    """The arguments of commands around tasks with files that exist, and little to do."""
+    sample = ('{"messages":[{"role":"user","content":"Copy: a b c"}],"task":"copy",'
+              '"level":"easy","answer":"a b c"}\n')
+    (directory / "book.txt").write_text("Once upon a time there was a little dog.\n" * 9)
+    small = {"--count": "2", "--limit": "2", "--vocab-size": "264"}
+    filled = list(words)
+    for i, word in enumerate(words):
+        if word in small:
+            filled[i + 1] = small[word]
+        elif word.endswith(".jsonl"):
+            filled[i] = str(directory / word)
+            (directory / word).write_text(sample * 9)
+        elif word == "book.txt":
+            filled[i] = str(directory / word)
+        elif word == "my-tokenizer":
+            filled[i] = str(directory / word)
+            if words[0] == "tokenize":
+                run(["tokenizer", "train", str(directory / "book.txt"), "--vocab-size", "264",
+                     "-o", filled[i]])
+    if "--tasks" in words:
+        filled += ["--max-tokens", "4"]
+    if "--tasks" in words and "--server" not in words:
+        filled += ["--chat-template", chat_template(directory)]
+    return filled
+
+
+def chat_template(directory):
+    path = directory / "chat.jinja"
+    path.write_text("{% for m in messages %}{{ m.content }} {% endfor %}")
+    return str(path)
+
+
+def ask_server(arguments, directory):
+    template = chat_template(directory)
+    with running_server(["serve", MODEL, "--port", "0", "--chat-template", template]) as url:
+        arguments[arguments.index("--server") + 1] = url
+        run(arguments)
 
 
 def load(arguments):
@@ -132,6 +174,8 @@ def main():
                             pass
                     elif arguments[0] == "load":
                         load(arguments)
+                    elif "--server" in arguments:
+                        ask_server(arguments, Path(directory))
                     else:
                         run(arguments)
                 except (AssertionError, OSError, subprocess.SubprocessError) as error:

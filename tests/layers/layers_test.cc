@@ -21,17 +21,18 @@ const std::map<std::string, Rooms>& arrows() {
   static const std::map<std::string, Rooms> kArrows = {
       {"base", {}},
       {"compute", {"base"}},
+      {"tasks", {"base"}},
       {"model", {"base", "compute"}},
       {"engine/kv", {"base"}},
       {"engine/sched", {"base", "engine/kv"}},
       {"engine", {"base", "compute", "model", "engine/kv", "engine/sched"}},
       {"serve", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
-      {"compress", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
+      {"compress", {"base", "compute", "model", "tasks", "engine", "engine/kv", "engine/sched"}},
       {"plan", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
       {"train", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
       {"apps",
        {"base", "compute", "model", "engine", "engine/kv", "engine/sched", "serve", "compress",
-        "plan", "train"}},
+        "plan", "tasks", "train"}},
   };
   return kArrows;
 }

@@ -84,6 +84,10 @@ CASES = [
     Case("gpt2-prefixed", configs.GPT2, gguf=False, prefix="transformer."),
 ]
 
+# Cases that are also computed with rounded inputs, on prompts that come near no tie.
+ROUNDED = ["blocks-q8_0", "blocks-q4_0", "blocks-mixed"]
+ROUNDED_PROMPT_TOKENS = 3
+
 BLOCK_FORMATS = [
     "F16",
     "BF16",

@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from layers import attention, gated_mlp, layer_norm, rms_norm, rotate, route, sigmoid, silu, softcap
+from layers import attention, layer_norm, rms_norm, rotate, route, sigmoid, silu, softcap
 from rope import Rope
 
 
@@ -66,7 +66,7 @@ class Layer:
 @dataclass
 class Model:
     embedding: np.ndarray  # (vocab, hidden)
-    head: np.ndarray  # (vocab, hidden); the embedding again where the two are tied
+    head: np.ndarray  # (vocab, hidden), the embedding again where the two are tied; or a Linear
     layers: list
     final_norm: Norm
     heads: int
@@ -114,7 +114,7 @@ def attend(model, layer, x):
 def mlp(spec, x, activation):
     if spec.gate is None:
         return spec.down(activation(spec.up(x)))
-    return gated_mlp(x, spec.gate.weight, spec.up.weight, spec.down.weight, activation)
+    return spec.down(activation(spec.gate(x)) * spec.up(x))  # Shazeer 2020: SwiGLU, GeGLU
 
 
 def mixture(spec, x, activation, trace):
@@ -149,7 +149,8 @@ def forward(model, ids, trace=None):
         x = x + norm(branch, layer.attention_post_norm, eps)
         branch = feed_forward(model, layer, norm(x, layer.ffn_norm, eps), trace)
         x = x + norm(branch, layer.ffn_post_norm, eps)
-    return softcap(norm(x, model.final_norm, eps) @ model.head.T, model.logit_softcap)
+    head = model.head if callable(model.head) else Linear(model.head)
+    return softcap(head(norm(x, model.final_norm, eps)), model.logit_softcap)
 
 
 def top2_gap(logits):

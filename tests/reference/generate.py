@@ -19,6 +19,7 @@ import families
 import forward
 import gguf_file
 import gguf_models
+import int8
 import llama2c
 import llama2c_writer
 import lora
@@ -76,13 +77,13 @@ def choose_prompt(name, family, logits_of, vocab, prompt_tokens, **more):
     raise RuntimeError(f"{name}: none of {PROMPTS_TRIED_MAX} prompts is clear of ties")
 
 
-def write_expected(directory, found):
+def write_expected(directory, found, name="expected.json"):
     """One row of logits to a line, seven digits."""
     logits = found.pop("logits")
     rows = ["[" + ",".join(f"{value:.7g}" for value in row) + "]" for row in logits]
     head = json.dumps(found, indent=1)[:-2]
     text = head + ',\n "logits": [\n' + ",\n".join(rows) + "\n]\n}\n"
-    (directory / "expected.json").write_text(text)
+    (directory / name).write_text(text)
 
 
 def write_model(directory, case):
@@ -128,6 +129,8 @@ def write_quantised(directory, name, format_of):
     metadata.update(tiny_tokenizers.gguf_keys(case.config))
     gguf_file.write(directory / "model.gguf", metadata, stored)
     model = gguf_models.build(metadata, stored)
+    if name in cases.ROUNDED:
+        write_rounded(directory, name, model)
     return choose_prompt(
         name,
         "llama",
@@ -137,6 +140,20 @@ def write_quantised(directory, name, format_of):
         layouts=["model.gguf"],
         dtype=most,
     )
+
+
+def write_rounded(directory, name, model):
+    """What the same file gives when the inputs of products are rounded to int8."""
+    found = choose_prompt(
+        name + " rounded",
+        "llama",
+        lambda ids, trace: forward.forward(int8.rounding(model, trace), ids),
+        configs.VOCAB,
+        cases.ROUNDED_PROMPT_TOKENS,
+    )
+    exact = forward.forward(model, found["prompt_ids"])
+    found["rounding_moves_logits"] = float(np.abs(exact - found["logits"]).max())
+    write_expected(directory, found, "rounded.json")
 
 
 def mixed(name):

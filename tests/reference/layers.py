@@ -82,11 +82,6 @@ def attention(q, k, v, scale, window=None, cap=None):
     return np.einsum("hqk,khd->qhd", softmax(scores), v).reshape(tokens, -1)
 
 
-def gated_mlp(x, gate, up, down, activation):
-    """Shazeer 2020 (SwiGLU, GeGLU): down(activation(gate(x)) * up(x))."""
-    return (activation(x @ gate.T) * (x @ up.T)) @ down.T
-
-
 def route(logits, experts_used, renormalise):
     """Which experts a token goes to, and with what weight.
 

@@ -149,6 +149,33 @@ TEST_F(RealEngineTest, BadWordsStayOutOfTheStory) {
   EXPECT_THAT(tell(R"(,"bad_words":["Lily"])"), testing::Not(testing::HasSubstr("Lily")));
 }
 
+double sum_of_logprobs(const Json& choice) {
+  double sum = 0;
+  for (const Json& logprob : choice["logprobs"]["token_logprobs"]) sum += logprob.get<double>();
+  return sum;
+}
+
+TEST_F(RealEngineTest, ABeamSearchFindsLikelierAnswersThanGreedyDecoding) {
+  const Answer greedy = post("/v1/completions", R"({"prompt":"The dog","temperature":0,
+      "max_tokens":40,"logprobs":0,"ignore_eos":true})");
+  const Answer beams = post("/v1/completions", R"({"prompt":"The dog","n":3,"best_of":6,
+      "use_beam_search":true,"max_tokens":40,"logprobs":0,"ignore_eos":true})");
+  ASSERT_EQ(beams.status, 200) << beams.raw.body;
+  ASSERT_EQ(beams.json["choices"].size(), 3u);
+  EXPECT_GT(sum_of_logprobs(beams.json["choices"][0]), sum_of_logprobs(greedy.json["choices"][0]));
+  EXPECT_GE(sum_of_logprobs(beams.json["choices"][0]), sum_of_logprobs(beams.json["choices"][1]));
+  EXPECT_GE(sum_of_logprobs(beams.json["choices"][1]), sum_of_logprobs(beams.json["choices"][2]));
+  const Events streamed = stream("/v1/completions", R"({"prompt":"The dog","n":1,
+      "use_beam_search":true,"max_tokens":40,"ignore_eos":true,"stream":true})");
+  EXPECT_EQ(streamed.text(), greedy.json["choices"][0]["text"]) << "one beam decodes greedily";
+  EXPECT_EQ(post("/v1/completions", R"({"prompt":"a","n":20,"use_beam_search":true,
+      "max_tokens":400})")
+                .status,
+            400)
+      << "beams that never fit at once";
+  EXPECT_TRUE(all_free());
+}
+
 TEST_F(RealEngineTest, ACachedPromptIsTold) {
   const std::string body =
       R"({"max_tokens":4,"temperature":0,"prompt":"Once upon a time, there was a little girl )"

@@ -46,6 +46,7 @@ TEST(SchedulerSimulation, HoldsEverythingInRandomLives) {
     sum.prefix_hit_tokens += outcome.prefix_hit_tokens;
     sum.copies += outcome.copies;
     sum.forks += outcome.forks;
+    sum.reorders += outcome.reorders;
     sum.cancels += outcome.cancels;
     sum.pauses += outcome.pauses;
     sum.failures += outcome.failures;
@@ -54,17 +55,18 @@ TEST(SchedulerSimulation, HoldsEverythingInRandomLives) {
   std::signal(SIGSEGV, SIG_DFL);
   std::printf(
       "%llu lives: %lld steps, %lld preemptions, %lld cached tokens, %lld copies, %lld forks, "
-      "%lld cancels, %lld pauses, %lld failed steps\n",
+      "%lld reorders, %lld cancels, %lld pauses, %lld failed steps\n",
       static_cast<unsigned long long>(last - first + 1), static_cast<long long>(sum.steps),
       static_cast<long long>(sum.preemptions), static_cast<long long>(sum.prefix_hit_tokens),
       static_cast<long long>(sum.copies), static_cast<long long>(sum.forks),
-      static_cast<long long>(sum.cancels), static_cast<long long>(sum.pauses),
-      static_cast<long long>(sum.failures));
+      static_cast<long long>(sum.reorders), static_cast<long long>(sum.cancels),
+      static_cast<long long>(sum.pauses), static_cast<long long>(sum.failures));
   if (only != 0 || scenarios < 1000) return;
   EXPECT_GT(sum.preemptions, 100);
   EXPECT_GT(sum.prefix_hit_tokens, 1000);
   EXPECT_GT(sum.copies, 100);
   EXPECT_GT(sum.forks, 100);
+  EXPECT_GT(sum.reorders, 100);
   EXPECT_GT(sum.cancels, 100);
   EXPECT_GT(sum.pauses, 100);
   EXPECT_GT(sum.failures, 100);

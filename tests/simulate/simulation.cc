@@ -3,79 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
 
 #include "base/units.h"
 
 namespace brisk::simulate {
-namespace {
-
-// Bad hashes: every block in one bucket under one hash, or under one of three.
-uint64_t hash_to_one(uint64_t, std::span<const int32_t>) { return 7; }
-uint64_t hash_to_three(uint64_t parent, std::span<const int32_t> tokens) {
-  return hash_block(parent, tokens) % 3;
-}
-
-int32_t pick(Rng* rng, std::initializer_list<int32_t> values) {
-  return *(values.begin() + rng->next_below(values.size()));
-}
-
-int32_t between(Rng* rng, int32_t low, int32_t high) {
-  return low + static_cast<int32_t>(rng->next_below(static_cast<uint64_t>(high - low + 1)));
-}
-
-// A few lives are as large as a server's.
-void grow_to_server_size(Scenario* s) {
-  s->options.block_tokens = 16;
-  s->options.blocks = 300;
-  s->options.tokens_per_step_max = 256;
-  s->options.sequences_max = 64;
-  s->options.waiting_max = 100;
-  s->options.context_max = 2000;
-  s->requests = 200;
-  s->vocab = 1000;
-  s->prompt_max = 400;
-  s->max_tokens_max = 200;
-}
-
-}  // namespace
-
-Scenario random_scenario(uint64_t seed) {
-  Rng rng(seed, 1);
-  Scenario s;
-  s.options.block_tokens = pick(&rng, {1, 2, 4, 4, 16});
-  s.options.blocks = pick(&rng, {2, 4, 7, 12, 24, 64});
-  s.options.tokens_per_step_max = pick(&rng, {1, 2, 5, 16, 48});
-  s.options.sequences_max = pick(&rng, {1, 2, 3, 8, 16});
-  s.options.waiting_max = pick(&rng, {1, 4, 32});
-  s.options.context_max = pick(&rng, {6, 20, 60, 1000});
-  s.options.prefix_cache = rng.next_below(5) > 0;
-  s.options.hash_seed = rng.next_u64();
-  s.options.policy = std::array{BatchPolicy::kSplitFuse, BatchPolicy::kSplitFuse,
-                                BatchPolicy::kIteration, BatchPolicy::kStatic}[rng.next_below(4)];
-  s.options.stretch_percent = pick(&rng, {0, 0, 110, 200, 400});
-  s.options.prompt_logits_per_step_max = pick(&rng, {1, 3, 100});
-  const uint64_t hash = rng.next_below(4);
-  if (hash == 0) s.options.hash = &hash_to_one;
-  if (hash == 1) s.options.hash = &hash_to_three;
-  s.requests = between(&rng, 1, 24);
-  s.vocab = pick(&rng, {2, 5, 50});
-  s.prompt_max = pick(&rng, {4, 20, 50});
-  s.max_tokens_max = pick(&rng, {1, 6, 30});
-  s.choices_max = pick(&rng, {1, 1, 2, 6});
-  s.priorities = pick(&rng, {1, 1, 3});
-  s.tenants = pick(&rng, {1, 1, 2, 4});
-  s.stems = between(&rng, 1, 3);
-  s.arrival = pick(&rng, {10, 50, 95}) / 100.0;
-  s.cancel = pick(&rng, {0, 0, 5, 25}) / 100.0;
-  s.pause = pick(&rng, {0, 0, 0, 10}) / 100.0;
-  s.prompt_logits = pick(&rng, {0, 0, 0, 30}) / 100.0;
-  s.step_failure = pick(&rng, {0, 0, 0, 5}) / 100.0;
-  s.draw_failure = pick(&rng, {0, 0, 0, 2}) / 100.0;
-  if (seed % 200 == 0) grow_to_server_size(&s);
-  return s;
-}
 
 Simulation::Simulation(const Scenario& scenario, uint64_t seed)
     : scenario_(scenario),
@@ -123,6 +54,7 @@ SequenceSpec Simulation::random_spec() {
   const int32_t tenant = below(scenario_.tenants);
   spec.tenant = {.id = tenant * 1000, .weight = 1 + tenant};
   spec.prompt_logits = chance(scenario_.prompt_logits);
+  spec.beams = chance(scenario_.beams);
   spec.scope = {.salt = static_cast<uint64_t>(below(2)), .adapter = below(4) == 0 ? 1 : 0};
   if (scenario_.vocab > 2 && below(3) > 0) spec.stop_tokens.push_back(below(scenario_.vocab));
   return spec;
@@ -134,7 +66,8 @@ bool Simulation::arrive() {
   const auto id = scheduler_.submit(spec);
   const bool too_long = static_cast<int64_t>(spec.prompt.size()) >= context_max_;
   const bool full = waiting_.size() >= static_cast<size_t>(scenario_.options.waiting_max);
-  if (id.ok() == (too_long || full)) return fail("submit judged its limits wrongly");
+  if (id.ok() == (too_long || full || !beams_fit(spec)))
+    return fail("submit judged its limits wrongly");
   if (!id.ok()) return true;
   if (id->value != static_cast<int64_t>(lives_.size())) return fail("ids are not consecutive");
   for (int32_t choice = 0; choice < spec.choices; ++choice) {
@@ -153,6 +86,36 @@ bool Simulation::arrive() {
   lift(spec.tenant);
   waiting_.insert(seniority(*id));
   return true;
+}
+
+// Beams run at once, each with all its blocks and one to copy a tail into.
+bool Simulation::beams_fit(const SequenceSpec& spec) const {
+  if (!spec.beams) return true;
+  const int64_t tokens =
+      std::min(static_cast<int64_t>(spec.prompt.size()) + spec.max_tokens, context_max_);
+  return spec.choices <= running_max_ &&
+         spec.choices * (blocks_for(tokens) + 1) <= scenario_.options.blocks;
+}
+
+// The sequences that must be in the same place as this one: the beams of its search that have
+// begun and not ended.
+std::vector<SequenceId> Simulation::together_with(SequenceId id) {
+  const Life& one = life(id);
+  if (!one.spec.beams) return {id};
+  std::vector<SequenceId> together;
+  for (int64_t i = one.leader; i < one.leader + one.spec.choices; ++i) {
+    const Place place = life({i}).place;
+    if (place != Place::kPending && place != Place::kEnded) together.push_back({i});
+  }
+  return together;
+}
+
+// Whether beams beside this one, or it itself, have more than the last token to compute.
+bool Simulation::must_catch_up(SequenceId id) {
+  const std::vector<SequenceId> together = together_with(id);
+  return together.size() > 1 && std::ranges::any_of(together, [this](SequenceId beam) {
+           return std::ssize(life(beam).tokens) - life(beam).computed > 1;
+         });
 }
 
 // A tenant that begins to wait does not stay behind those that do.
@@ -216,7 +179,7 @@ bool Simulation::maybe_pause() {
   const SequenceId id{below(static_cast<int32_t>(lives_.size()))};
   Life& paused = life(id);
   const bool can = (paused.place == Place::kWaiting || paused.place == Place::kRunning) &&
-                   paused.pending_choices == 0;
+                   paused.pending_choices == 0 && !paused.spec.beams;
   if (scheduler_.pause(id) != can) return fail("pause misjudged whether a sequence can");
   if (!can) return true;
   ++outcome_.pauses;
@@ -271,205 +234,6 @@ bool Simulation::step() {
   for (const SequenceId id : cancelled_in_step_) drop_cancelled(id);
   cancelled_in_step_.clear();
   return true;
-}
-
-bool Simulation::check_plan(const StepPlan& plan) {
-  if (!check_moves(plan)) return false;
-  std::set<int64_t> sliced;
-  int64_t tokens = 0;
-  for (const Slice& slice : plan.slices) {
-    if (!sliced.insert(slice.sequence.value).second) return fail("two slices of one sequence");
-    if (!check_slice(slice)) return false;
-    tokens += static_cast<int64_t>(slice.tokens.size());
-  }
-  if (tokens != plan.tokens) return fail("the plan counts its tokens wrongly");
-  return check_budget(plan);
-}
-
-// Whether nobody who waits has the right to go before: of a better priority, one that has run
-// before, or an older one of the same tenant.
-bool Simulation::may_go_next(SequenceId id) {
-  if (!waiting_.contains(seniority(id))) return false;
-  const Life& next = life(id);
-  for (const auto& [priority, other_id] : waiting_) {
-    const Life& other = life({other_id});
-    if (priority < next.spec.priority) return false;
-    if (priority > next.spec.priority) return true;
-    const bool is_older = other_id < id.value;
-    if (other.was_admitted && (is_older || !next.was_admitted)) return false;
-    if (!next.was_admitted && is_older && other.spec.tenant.id == next.spec.tenant.id) return false;
-  }
-  return true;
-}
-
-// Who was preempted and who was admitted.
-bool Simulation::check_moves(const StepPlan& plan) {
-  for (const SequenceId id : plan.preempted) {
-    if (running_.size() < 2) return fail("the only running sequence was preempted");
-    if (*running_.rbegin() != seniority(id)) return fail("a senior was preempted");
-    Life& preempted = life(id);
-    preempted.place = Place::kWaiting;
-    const int32_t bound = std::bit_width(static_cast<uint32_t>(scenario_.options.blocks)) +
-                          (preempted.spec.choices > 1);
-    if (++preempted.preemptions > bound) return fail("a sequence was preempted over and over");
-    running_.erase(seniority(id));
-    waiting_.insert(seniority(id));
-    ++outcome_.preemptions;
-  }
-  for (const Admission& admission : plan.admitted) {
-    SequenceId id = admission.sequence;
-    if (life(id).cancelled) return fail("a cancelled sequence was named");
-    if (life(id).place == Place::kPending) {
-      id = {life(id).leader};
-      if (!life(id).cancelled) return fail("a group was not named by its first choice");
-    }
-    if (!may_go_next(id)) return fail("somebody overtook");
-    Life& admitted = life(id);
-    if (admitted.prompt_logits && admission.cached_tokens > 0) {
-      return fail("tokens were looked up whose logits are wanted");
-    }
-    if (admission.resumed != admitted.was_admitted) return fail("`resumed` is wrong");
-    if (admission.cached_tokens % scenario_.options.block_tokens != 0 ||
-        admission.cached_tokens >= static_cast<int32_t>(admitted.tokens.size()) ||
-        (!scenario_.options.prefix_cache && admission.cached_tokens > 0)) {
-      return fail("impossible number of cached tokens");
-    }
-    stop_waiting(id);
-    if (!admitted.was_admitted) {
-      Account& account = accounts_[admitted.spec.tenant.id];
-      account.served += static_cast<double>(std::ssize(admitted.tokens) - admission.cached_tokens) /
-                        account.weight;
-    }
-    admitted.place = Place::kRunning;
-    admitted.was_admitted = true;
-    admitted.computed = admission.cached_tokens;
-    outcome_.prefix_hit_tokens += admission.cached_tokens;
-    running_.insert(seniority(id));
-  }
-  int64_t taken = 0;
-  for (const auto& [priority, id] : running_) taken += slots(life({id}));
-  if (taken > running_max_ && running_.size() > 1 && !plan.admitted.empty()) {
-    return fail("more sequences run than may");
-  }
-  return true;
-}
-
-bool Simulation::check_slice(const Slice& slice) {
-  const Life& sliced = life(slice.sequence);
-  if (sliced.place != Place::kRunning) return fail("a slice of a sequence that does not run");
-  if (slice.first != sliced.computed) return fail("a slice does not begin where the last ended");
-  const size_t end = static_cast<size_t>(slice.first) + slice.tokens.size();
-  if (slice.tokens.empty() || end > sliced.tokens.size()) return fail("a slice of no tokens");
-  if (!std::equal(slice.tokens.begin(), slice.tokens.end(), sliced.tokens.begin() + slice.first)) {
-    return fail("a slice has other tokens than its sequence");
-  }
-  const size_t wanted =
-      sliced.prompt_logits ? 0 : slice.tokens.size() - (end == sliced.tokens.size() ? 1 : 0);
-  if (static_cast<size_t>(slice.logits_from) != wanted) return fail("logits of the wrong rows");
-  return true;
-}
-
-// The budgets are kept, used up while anybody could use them, and the senior gets a share.
-bool Simulation::check_budget(const StepPlan& plan) {
-  const int32_t budget = scenario_.options.tokens_per_step_max;
-  if (plan.tokens > budget) return fail("the step is over its budget");
-  std::map<int64_t, size_t> served;
-  int64_t prompt_logits = 0, positions = 0;
-  for (const Slice& slice : plan.slices) {
-    served[slice.sequence.value] = slice.tokens.size();
-    if (life(slice.sequence).prompt_logits) prompt_logits += std::ssize(slice.tokens);
-    for (size_t i = 0; i < slice.tokens.size(); ++i) {
-      positions += slice.first + static_cast<int64_t>(i) + 1;
-    }
-  }
-  if (positions != plan.positions) return fail("the plan counts its positions wrongly");
-  const int32_t prompt_logits_max = scenario_.options.prompt_logits_per_step_max;
-  if (prompt_logits > prompt_logits_max) return fail("too many rows of logits");
-  if (!check_policy(plan)) return false;
-
-  const bool fills =
-      scenario_.options.policy == BatchPolicy::kSplitFuse && scenario_.options.stretch_percent == 0;
-  bool senior = scenario_.options.policy == BatchPolicy::kSplitFuse;
-  for (const auto& [priority, id] : running_) {
-    const Life& one = life({id});
-    const size_t remaining = one.tokens.size() - static_cast<size_t>(one.computed);
-    const size_t got = served.contains(id) ? served[id] : 0;
-    const bool lacks_logits = one.prompt_logits && prompt_logits == prompt_logits_max;
-    const bool is_new = std::ranges::count(plan.admitted, SequenceId{id}, &Admission::sequence) > 0;
-    if (senior && got == 0 && !(lacks_logits && is_new)) {
-      return fail("the most senior sequence was left out");
-    }
-    senior = false;
-    if (fills && got < remaining && plan.tokens < budget && !lacks_logits) {
-      return fail("the budget was not used up");
-    }
-  }
-  if (!fills || plan.tokens == budget || waiting_.empty()) return true;
-
-  // All tenants' heads wait although there is budget: at least the one chosen must lack slots or
-  // room, however one counts it.
-  int64_t taken_by_running = 0, blocks_by_running = 0;
-  for (const auto& [priority, id] : running_) {
-    taken_by_running += slots(life({id}));
-    blocks_by_running += slots(life({id})) * (blocks_for(life({id}).tokens_max) + 1);
-  }
-  for (const auto& [priority, id] : waiting_) {
-    if (!may_go_next({id})) continue;
-    const int64_t taken = taken_by_running + slots(life({id}));
-    const int64_t blocks =
-        blocks_by_running + slots(life({id})) * (blocks_for(life({id}).tokens_max) + 1);
-    if (taken > running_max_ || blocks > scenario_.options.blocks) return true;
-  }
-  return fail("the head of the queue waits for nothing");
-}
-
-// What each policy promises about prompts and decoding in one step.
-bool Simulation::check_policy(const StepPlan& plan) {
-  const BatchPolicy policy = scenario_.options.policy;
-  if (policy == BatchPolicy::kStatic && !batch_ended_ && !plan.admitted.empty()) {
-    return fail("somebody joined a static batch");
-  }
-  std::set<int64_t> sliced;
-  bool has_prompt = false, has_decoding = false;
-  for (const Slice& slice : plan.slices) {
-    sliced.insert(slice.sequence.value);
-    const Life& one = life(slice.sequence);
-    const bool is_new = std::ranges::count(plan.admitted, slice.sequence, &Admission::sequence) > 0;
-    const bool decodes = one.tokens.size() - static_cast<size_t>(one.computed) == 1 && !is_new &&
-                         !one.prompt_logits && one.tokens.size() > one.spec.prompt.size();
-    (decodes ? has_decoding : has_prompt) = true;
-  }
-  if (policy == BatchPolicy::kSplitFuse) {
-    for (const auto& [priority, id] : running_) {
-      const Life& one = life({id});
-      if (one.tokens.size() - static_cast<size_t>(one.computed) == 1 && !one.prompt_logits &&
-          !sliced.contains(id)) {
-        return fail("a decoding sequence was left out");
-      }
-    }
-    return true;
-  }
-  for (const Slice& slice : plan.slices) {
-    if (has_decoding && slice.tokens.size() > 1) return fail("a prompt beside decoding sequences");
-  }
-  return true;
-}
-
-// Tenants that wait at the same time are served alike: they differ by what one prompt and a full
-// batch of generated tokens can add.
-bool Simulation::check_fairness() {
-  if (scenario_.priorities > 1) return true;
-  double lowest = 1e300, highest = 0;
-  for (const auto& [priority, id] : waiting_) {
-    if (life({id}).was_admitted) continue;
-    const double served = accounts_[life({id}).spec.tenant.id].served;
-    lowest = std::min(lowest, served);
-    highest = std::max(highest, served);
-  }
-  const double bound =
-      scenario_.prompt_max + 4 +
-      2.0 * static_cast<double>(running_max_ + scenario_.choices_max) * scenario_.max_tokens_max;
-  return highest <= lowest + bound || fail("a tenant was served at the cost of another");
 }
 
 bool Simulation::run_slices(const StepPlan& plan) {
@@ -530,6 +294,54 @@ bool Simulation::check_samples(const StepPlan& plan) {
   return true;
 }
 
+// Beams that have begun go on from any of theirs that are drawn with them; which are all.
+bool Simulation::drawn_together(const std::vector<Sample>& samples) {
+  for (const Sample& sample : samples) {
+    if (life(sample.sequence).place == Place::kPending) continue;
+    for (const SequenceId beam : together_with(sample.sequence)) {
+      if (std::ranges::count(samples, beam, &Sample::sequence) == 0) return false;
+    }
+  }
+  return true;
+}
+
+std::vector<int32_t> Simulation::random_parents(const std::vector<Sample>& samples) {
+  std::vector<int32_t> parents;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const int64_t leader = life(samples[i].sequence).leader;
+    std::vector<int32_t> candidates = {static_cast<int32_t>(i)};
+    const bool stays = !have_begun(leader) || !chance(0.15);  // else they would soon be all alike
+    for (size_t j = 0; j < samples.size() && !stays; ++j) {
+      if (j != i && life(samples[j].sequence).leader == leader) {
+        candidates.push_back(static_cast<int32_t>(j));
+      }
+    }
+    parents.push_back(
+        candidates[static_cast<size_t>(below(static_cast<int32_t>(candidates.size())))]);
+  }
+  return parents;
+}
+
+bool Simulation::have_begun(int64_t leader) {
+  const SequenceSpec& spec = life({leader}).spec;
+  if (!spec.beams) return false;
+  for (int64_t id = leader; id < leader + spec.choices; ++id) {
+    if (life({id}).place == Place::kPending) return false;
+  }
+  return true;
+}
+
+void Simulation::reorder(const std::vector<Sample>& samples, const std::vector<int32_t>& parents) {
+  std::vector<Life> before;
+  for (const Sample& sample : samples) before.push_back(life(sample.sequence));
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const Life& parent = before[static_cast<size_t>(parents[i])];
+    life(samples[i].sequence).tokens = parent.tokens;
+    life(samples[i].sequence).history = parent.history;
+    if (parents[i] != static_cast<int32_t>(i)) ++outcome_.reorders;
+  }
+}
+
 EndReason Simulation::expected_end(const Life& life, int32_t token) const {
   if (token == kNoToken) return EndReason::kError;
   if (std::ranges::count(life.spec.stop_tokens, token) > 0) return EndReason::kStop;
@@ -548,12 +360,15 @@ bool Simulation::check_events(const StepPlan& plan) {
     rows.push_back({slice.sequence, static_cast<int32_t>(slice.tokens.size())});
   }
   const std::vector<Sample> samples = plan.samples;
-  const auto events = scheduler_.commit(drawn_);
+  if (!drawn_together(samples)) return fail("beams of one search are drawn apart");
+  const std::vector<int32_t> parents = random_parents(samples);
+  const auto events = scheduler_.commit(drawn_, parents);
   for (const Row& row : rows) {
     Life& one = life(row.sequence);
     one.computed += row.tokens;
     if (one.computed >= std::ssize(one.spec.prompt)) one.prompt_logits = false;
   }
+  reorder(samples, parents);
 
   std::vector<SequenceId> ended;
   size_t next = 0;
@@ -587,7 +402,7 @@ void Simulation::begin_choice(SequenceId id) {
   for (const int32_t token : choice.spec.prompt) append(&choice, token);
   choice.was_admitted = true;
   ++outcome_.forks;
-  if (static_cast<int64_t>(running_.size()) < running_max_) {
+  if (choice.spec.beams || static_cast<int64_t>(running_.size()) < running_max_) {
     choice.place = Place::kRunning;
     choice.computed = static_cast<int64_t>(choice.spec.prompt.size());
     running_.insert(seniority(id));
@@ -601,7 +416,9 @@ bool Simulation::check_failure_events(const StepPlan& plan) {
   std::vector<SequenceId> failed;
   for (const Slice& slice : plan.slices) {
     const int64_t id = slice.sequence.value;
-    failed.push_back(slice.sequence);
+    for (const SequenceId one : together_with(slice.sequence)) {
+      if (std::ranges::count(failed, one) == 0) failed.push_back(one);
+    }
     if (life({id}).leader != id) continue;
     for (int64_t c = id + 1; c < id + life({id}).spec.choices; ++c) {
       if (life({c}).place == Place::kPending) failed.push_back({c});

@@ -29,6 +29,7 @@ struct Scenario {
   double cancel = 0;   // chance of a cancel before or inside a step
   double pause = 0;    // chance that a reader stops reading, or goes on, before a step
   double prompt_logits = 0;
+  double beams = 0;  // chance that the choices of a request are beams of one search
   double step_failure = 0;
   double draw_failure = 0;  // of one sample
 };
@@ -43,6 +44,7 @@ struct Outcome {
   int64_t prefix_hit_tokens = 0;
   int64_t copies = 0;
   int64_t forks = 0;
+  int64_t reorders = 0;  // beams that went on from another
   int64_t cancels = 0;
   int64_t pauses = 0;
   int64_t failures = 0;
@@ -88,9 +90,14 @@ class Simulation {
   bool arrive();
   bool maybe_cancel();
   bool maybe_pause();
+  bool beams_fit(const SequenceSpec& spec) const;
   SequenceSpec random_spec();
 
   bool check_plan(const StepPlan& plan);
+  std::vector<SequenceId> together_with(SequenceId id);
+  bool must_catch_up(SequenceId id);
+  bool check_beams();
+  bool was_admitted_now(const StepPlan& plan, SequenceId id);
   bool check_moves(const StepPlan& plan);
   bool check_slice(const Slice& slice);
   bool may_go_next(SequenceId id);
@@ -104,6 +111,10 @@ class Simulation {
   bool check_after_step();
   bool check_end();
 
+  bool drawn_together(const std::vector<Sample>& samples);
+  bool have_begun(int64_t leader);
+  std::vector<int32_t> random_parents(const std::vector<Sample>& samples);
+  void reorder(const std::vector<Sample>& samples, const std::vector<int32_t>& parents);
   void append(Life* life, int32_t token);
   void lift(const Tenant& tenant);
   void stop_waiting(SequenceId id);
@@ -113,6 +124,7 @@ class Simulation {
   void end(SequenceId id);
   int64_t blocks_for(int64_t tokens) const;
   int64_t slots(const Life& life) const;
+  int64_t blocks_at_most(const Life& life) const;
 
   const Scenario scenario_;
   Rng rng_;

@@ -117,7 +117,8 @@ TEST(PackedStream, TextsLongerThanASequenceGoOnInTheNext) {
   PackedStream stream(corpus, {.length = 64, .shuffle = false});
   const Batch batch = stream.next(10);
   EXPECT_EQ(batch.sequences, 3);
-  EXPECT_EQ(batch.learned(), 150) << "150 letters and the end, less the first, which nothing predicts";
+  EXPECT_EQ(batch.learned(), 150)
+      << "150 letters and the end, less the first, which nothing predicts";
 }
 
 TEST(PackedStream, WeightsArePassesOverAFile) {

@@ -170,9 +170,8 @@ absl::StatusOr<TeachingParts> make_objective(const TeacherFlags& flags,
 }
 
 Json settings_of(const ModelFlags& flags) {
-  Json json = {{"start", flags.start}, {"mask-zeros", flags.mask_zeros}};
-  if (flags.start.empty()) json["init-std"] = flags.init_deviation;
-  return json;
+  if (flags.start.empty()) return {{"init-std", flags.init_deviation}};
+  return {{"start", flags.start}, {"mask-zeros", flags.mask_zeros}};
 }
 
 Json settings_of(const TeacherFlags& flags) {

@@ -171,15 +171,16 @@ absl::StatusOr<ScoredToken> score(const ScoreInput& input, SamplerScratch* scrat
     return absl::InternalError("the model computed a logit that is not a number");
   }
   const double normalizer = normalizer_of(row, *scratch);
-  const float logit = input.logits[static_cast<size_t>(input.token)];
   ScoredToken scored;
+  scored.top = find_top(row, input.top, normalizer, scratch);
+  if (input.token < 0) return scored;
+  const float logit = input.logits[static_cast<size_t>(input.token)];
   scored.logprob = static_cast<float>(static_cast<double>(logit) - normalizer);
   const auto heavier = std::ranges::count_if(
       at_least(*scratch->kernels, row, logit, &scratch->weights), [&](int32_t other) {
         return other < input.token || row.logits[static_cast<size_t>(other)] > logit;
       });
   scored.rank = static_cast<int32_t>(heavier) + 1;
-  scored.top = find_top(row, input.top, normalizer, scratch);
   return scored;
 }
 

@@ -95,7 +95,7 @@ absl::StatusOr<SampledToken> sample(const SampleInput& input, SamplerScratch* sc
 
 struct ScoreInput {
   std::span<const float> logits;  // (vocabulary)
-  int32_t token = 0;              // REQUIRES: of the vocabulary
+  int32_t token = -1;             // REQUIRES: of the vocabulary; -1: none, only the top is wanted
   int top = 0;
 };
 

@@ -1,6 +1,9 @@
 // The first half of a step: who gets which slice.
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <ranges>
 
 #include "base/check.h"
 #include "engine/sched/scheduler.h"
@@ -9,8 +12,8 @@
 namespace brisk {
 namespace {
 
-bool is_decoding(const Sequence& sequence) {
-  return sequence.remaining() == 1 && !sequence.prompt_logits;
+bool is_decoding(Sequence* const& sequence) {
+  return !sequence->prompt_logits && all_wait_for_a_token(together_with(sequence));
 }
 
 }  // namespace
@@ -61,14 +64,14 @@ void Scheduler::begin_plan() {
 
 void Scheduler::slice_decoding() {
   for (Sequence* sequence : running_) {
-    if (is_decoding(*sequence)) add_slice(sequence, 1);
+    if (is_decoding(sequence)) add_slice(sequence, 1);
   }
 }
 
 void Scheduler::slice_prompts() {
   for (Sequence* sequence : running_) {
     if (!can_slice_prompts()) return;
-    if (!is_decoding(*sequence)) add_slice(sequence, prompt_tokens_now(*sequence));
+    if (!is_decoding(sequence)) add_slice(sequence, prompt_tokens_now(sequence));
   }
 }
 
@@ -76,7 +79,10 @@ void Scheduler::admit_and_slice() {
   while (can_slice_prompts()) {
     Sequence* sequence = admit_next();
     if (sequence == nullptr) return;
-    add_slice(sequence, prompt_tokens_now(*sequence));
+    const std::span<Sequence* const> together = together_with(sequence);
+    // Beams whose prefixes were all found are drawn together, or in the next step.
+    if (all_wait_for_a_token(together) && budget_.tokens < std::ssize(together)) continue;
+    for (Sequence* one : together) add_slice(one, prompt_tokens_now(one));
   }
 }
 
@@ -90,8 +96,13 @@ void Scheduler::limit_prompts() {
 }
 
 // As much of a prompt as the budgets allow, but a block of it at least: prompts must get on.
-int64_t Scheduler::prompt_tokens_now(const Sequence& sequence) const {
+int64_t Scheduler::prompt_tokens_now(Sequence* const& one) const {
+  const Sequence& sequence = *one;
   int64_t count = std::min(sequence.remaining(), budget_.tokens);
+  if (sequence.beams != nullptr && sequence.beams->members.size() > 1 &&
+      !all_wait_for_a_token(together_with(one))) {
+    count = std::min(count, sequence.remaining() - 1);  // the others have to catch up
+  }
   if (sequence.prompt_logits) count = std::min(count, budget_.prompt_logits);
   if (budget_.prompt_nanoseconds == INT64_MAX) return count;
   const int64_t token = costs_.token + costs_.thousand_positions * sequence.computed / 1000;
@@ -118,14 +129,16 @@ int64_t Scheduler::missing_blocks(const Sequence& sequence) const {
 int64_t Scheduler::growth_blocks(const Sequence& sequence, int64_t growth_max) const {
   const int64_t to_the_end =
       cache_.blocks_for(sequence.tokens_max) - cache_.blocks_for(sequence.total());
-  return slots(sequence) * std::min(to_the_end, growth_max) +
-         static_cast<int64_t>(sequence.choices.size());
+  // Beams may come to share their tails in any step.
+  const int64_t tails = std::ssize(sequence.choices) + (sequence.beams != nullptr ? 1 : 0);
+  return slots(sequence) * std::min(to_the_end, growth_max) + tails;
 }
 
 void Scheduler::preempt_until_all_fit() {
   int64_t missing = 0;
   for (const Sequence* sequence : running_) missing += missing_blocks(*sequence);
-  while (missing > cache_.available_blocks() && running_.size() > 1) {
+  while (missing > cache_.available_blocks() &&
+         running_.size() > together_with(running_.back()).size()) {
     preempt(running_.back());
     missing = 0;  // others may own their tails now
     for (const Sequence* sequence : running_) missing += missing_blocks(*sequence);
@@ -134,29 +147,37 @@ void Scheduler::preempt_until_all_fit() {
 }
 
 void Scheduler::preempt(Sequence* sequence) {
-  std::erase(running_, sequence);
-  cache_.release(&sequence->table);
-  sequence->computed = 0;
-  ++sequence->preemptions;
-  ++totals_.preemptions;
-  plan_.preempted.push_back(sequence->id);
-  enqueue(sequence);
+  for (Sequence* one : together_with(sequence) | std::views::reverse) {  // junior first
+    std::erase(running_, one);
+    cache_.release(&one->table);
+    one->computed = 0;
+    ++one->preemptions;
+    ++totals_.preemptions;
+    plan_.preempted.push_back(one->id);
+    enqueue(one);
+  }
   head_is_blocked_ = false;
 }
 
-// Moves the first of the waiting sequences to the running ones, or answers null when it must wait.
+// Moves the first of the waiting sequences to the running ones, with all that go together with it,
+// or answers null when it must wait.
 Sequence* Scheduler::admit_next() {
   if (waiting_.empty() || head_is_blocked_) return nullptr;
   if (head_ == nullptr) head_ = waiting_.next();
   Sequence* sequence = head_;
-  find_prefix_of(*sequence);
+  const std::span<Sequence* const> together = together_with(sequence);
   // A sequence alone always fits, a group of choices at least one after the other.
-  if (!running_.empty() && !(has_slots_for(*sequence) && has_room_for(*sequence))) {
+  if (!running_.empty() && !(has_slots_for(together) && has_room_for(together))) {
     head_is_blocked_ = true;
     return nullptr;
   }
-
   head_ = nullptr;
+  for (Sequence* one : together) admit(one);
+  return sequence;
+}
+
+void Scheduler::admit(Sequence* sequence) {
+  find_prefix_of(*sequence);
   waiting_.erase(sequence);
   sequence->state = Sequence::State::kRunning;
   insert_senior_first(&running_, sequence);
@@ -171,7 +192,6 @@ Sequence* Scheduler::admit_next() {
     totals_.prefix_hit_tokens += sequence->computed;
   }
   sequence->was_admitted = true;
-  return sequence;
 }
 
 // Into hits_. The last token is computed even on a full hit: its logits are needed.
@@ -182,21 +202,32 @@ void Scheduler::find_prefix_of(const Sequence& sequence) {
                      &hits_);
 }
 
-bool Scheduler::has_slots_for(const Sequence& sequence) const {
-  int64_t taken = slots(sequence);
+bool Scheduler::has_slots_for(std::span<Sequence* const> sequences) const {
+  int64_t taken = 0;
+  for (const Sequence* sequence : sequences) taken += slots(*sequence);
   for (const Sequence* other : running_) taken += slots(*other);
   return taken <= static_cast<int64_t>(running_max_);
 }
 
-// REQUIRES: hits_ are the sequence's.
-bool Scheduler::has_room_for(const Sequence& sequence) const {
-  int32_t preemptions = sequence.preemptions;
+// Blocks that the sequences would find need no room of their own when they are in use, or when one
+// of the sequences before found them too.
+bool Scheduler::has_room_for(std::span<Sequence* const> sequences) {
+  int32_t preemptions = 0;
+  for (const Sequence* sequence : sequences)
+    preemptions = std::max(preemptions, sequence->preemptions);
   for (const Sequence* other : running_) preemptions = std::max(preemptions, other->preemptions);
   const int64_t growth_max = int64_t{1} << std::min(preemptions, 30);
 
-  const auto in_use =
-      std::ranges::count_if(hits_, [this](BlockId block) { return cache_.pool().refs(block) > 0; });
-  int64_t needed = missing_blocks(sequence) - in_use + growth_blocks(sequence, growth_max);
+  int64_t needed = 0;
+  absl::flat_hash_set<int32_t> found;
+  for (const Sequence* sequence : sequences) {
+    find_prefix_of(*sequence);
+    const auto in_use = std::ranges::count_if(hits_, [&](BlockId block) {
+      return cache_.pool().refs(block) > 0 ||
+             (sequences.size() > 1 && !found.insert(block.value).second);
+    });
+    needed += missing_blocks(*sequence) - in_use + growth_blocks(*sequence, growth_max);
+  }
   for (const Sequence* other : running_) {
     needed += missing_blocks(*other) + growth_blocks(*other, growth_max);
   }

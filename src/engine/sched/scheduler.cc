@@ -51,10 +51,13 @@ absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
   if (spec.tenant.weight < 1 || spec.tenant.weight > kTenantWeightMax) {
     return invalid_input("a tenant's weight must be 1 to {}", kTenantWeightMax);
   }
+  const int64_t tokens_max = std::min(prompt_tokens + spec.max_tokens, context_max_);
+  if (spec.beams) BRISK_RETURN_IF_ERROR(check_beams_fit(spec.choices, tokens_max));
   if (waiting_.size() >= static_cast<size_t>(options_.waiting_max)) {
     return exhausted("{} requests are waiting already; try again later", waiting_.size());
   }
 
+  const auto beams = spec.beams ? std::make_shared<BeamGroup>() : nullptr;
   Sequence* leader = nullptr;
   for (int32_t choice = 0; choice < spec.choices; ++choice) {
     auto sequence = std::make_unique<Sequence>();
@@ -62,9 +65,10 @@ absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
     sequence->priority = spec.priority;
     sequence->tenant = spec.tenant;
     sequence->prompt_tokens = static_cast<int32_t>(prompt_tokens);
-    sequence->tokens_max = std::min(prompt_tokens + spec.max_tokens, context_max_);
+    sequence->tokens_max = tokens_max;
     sequence->scope = spec.scope;
     sequence->stop_tokens = spec.stop_tokens;
+    sequence->beams = beams;
     if (leader == nullptr) {
       leader = sequence.get();
       leader->prompt_logits = spec.prompt_logits;
@@ -76,8 +80,24 @@ absl::StatusOr<SequenceId> Scheduler::submit(SequenceSpec spec) {
     sequences_.emplace(sequence->id, std::move(sequence));
   }
   leader->tokens = std::move(spec.prompt);
+  if (beams != nullptr) beams->members.push_back(leader);
   enqueue(leader);
   return leader->id;
+}
+
+// Beams run all or none, and have the worst case for themselves: no block shared, and for each one
+// more block to copy a shared tail into.
+absl::Status Scheduler::check_beams_fit(int32_t beams, int64_t tokens) const {
+  if (static_cast<size_t>(beams) > running_max_) {
+    return invalid_input("a beam search of {} beams; at most {} sequences run at once", beams,
+                         running_max_);
+  }
+  const int64_t blocks = beams * (cache_.blocks_for(tokens) + 1);
+  if (blocks <= options_.blocks) return absl::OkStatus();
+  return invalid_input(
+      "a beam search of {} beams over {} tokens may need {} KV blocks; there are {}: lower "
+      "max_tokens or the number of beams",
+      beams, tokens, blocks, options_.blocks);
 }
 
 void Scheduler::enqueue(Sequence* sequence) {
@@ -93,6 +113,7 @@ bool Scheduler::pause(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || !found->second->choices.empty()) return false;
   Sequence* sequence = found->second.get();
+  if (sequence->beams != nullptr) return false;
   switch (sequence->state) {
     case Sequence::State::kPending:
     case Sequence::State::kPaused:
@@ -183,11 +204,13 @@ void Scheduler::drop_cancelled(Sequence* sequence) {
 
 void Scheduler::end(Sequence* sequence) {
   leave(sequence);
+  if (sequence->beams != nullptr) std::erase(sequence->beams->members, sequence);
   waiting_.close_account(sequence->tenant);
   sequences_.erase(sequence->id);
 }
 
-std::span<const SequenceEvent> Scheduler::commit(std::span<const int32_t> tokens) {
+std::span<const SequenceEvent> Scheduler::commit(std::span<const int32_t> tokens,
+                                                 std::span<const int32_t> parents) {
   BRISK_CHECK(step_open_);
   BRISK_CHECK(tokens.size() == plan_.samples.size());
   events_.clear();
@@ -198,6 +221,7 @@ std::span<const SequenceEvent> Scheduler::commit(std::span<const int32_t> tokens
     const auto computed = std::span(sequence.tokens).first(static_cast<size_t>(sequence.computed));
     if (cache_.publish(computed, sequence.scope, &sequence.table)) head_is_blocked_ = false;
   }
+  reorder(parents);
   for (size_t i = 0; i < sampled_.size(); ++i) accept(sampled_[i], tokens[i]);
   close_step();
   return events_;
@@ -207,16 +231,45 @@ std::span<const SequenceEvent> Scheduler::fail_step() {
   BRISK_CHECK(step_open_);
   events_.clear();
   const auto fail = [this](Sequence* sequence) {
+    if (std::ranges::find(ended_, sequence) != ended_.end()) return;
     ended_.push_back(sequence);
     if (!sequence->cancelled)
       events_.push_back({.sequence = sequence->id, .end = EndReason::kError});
   };
   for (Sequence* sequence : sliced_) {
-    fail(sequence);
+    for (Sequence* one : together_with(sequence)) fail(one);
     for (Sequence* choice : sequence->choices) fail(choice);
   }
   close_step();
   return events_;
+}
+
+// What a beam continues is shared until it grows. A parent may itself be replaced: first all take.
+void Scheduler::reorder(std::span<const int32_t> parents) {
+  if (parents.empty()) return;
+  BRISK_CHECK(parents.size() == sampled_.size());
+  struct Inheritance {
+    Sequence* heir;
+    std::vector<int32_t> tokens;
+    BlockTable table;
+  };
+  std::vector<Inheritance> inherited;
+  for (size_t i = 0; i < sampled_.size(); ++i) {
+    Sequence* const heir = sampled_[i];
+    const Sequence& parent = *sampled_[static_cast<size_t>(parents[i])];
+    if (heir == &parent) continue;
+    BRISK_CHECK(heir->beams != nullptr && heir->beams == parent.beams);
+    BRISK_CHECK(heir->leader == nullptr && parent.leader == nullptr);
+    BRISK_CHECK(heir->computed == parent.computed);
+    Inheritance& inheritance = inherited.emplace_back(heir, parent.tokens);
+    cache_.fork(parent.table, &inheritance.table);
+  }
+  for (Inheritance& inheritance : inherited) {
+    cache_.release(&inheritance.heir->table);
+    inheritance.heir->tokens = std::move(inheritance.tokens);
+    inheritance.heir->table = std::move(inheritance.table);
+  }
+  if (!inherited.empty()) head_is_blocked_ = false;
 }
 
 // Appends what was drawn for a sequence, which begins with it if it was pending.
@@ -240,7 +293,9 @@ void Scheduler::accept(Sequence* sequence, int32_t token) {
 void Scheduler::fork(Sequence* leader, Sequence* choice) {
   choice->tokens.assign(leader->tokens.begin(), leader->tokens.begin() + leader->prompt_tokens);
   choice->was_admitted = true;
-  if (running_.size() >= running_max_) {
+  if (choice->beams != nullptr) {
+    choice->beams->members.push_back(choice);
+  } else if (running_.size() >= running_max_) {  // a cancelled leader may count here
     enqueue(choice);
     return;
   }

@@ -72,6 +72,9 @@ struct SequenceSpec {
   PrefixScope scope{};
   std::vector<int32_t> stop_tokens{};  // each ends a choice
   bool prompt_logits = false;          // of every token of the prompt, which is then not looked up
+  // The choices are the beams of one search: they are drawn in the same steps, and `commit` may let
+  // each continue what another has. They cannot be paused.
+  bool beams = false;
 };
 
 enum class EndReason : uint8_t {
@@ -115,8 +118,12 @@ class Scheduler {
 
   // Queues a request. Its choices are the sequences id, id + 1, ... in order.
   // Errors: ResourceExhausted when waiting_max are waiting; InvalidArgument for an empty prompt,
-  // one that leaves no room in the context, or max_tokens or choices below 1.
+  // one that leaves no room in the context, max_tokens or choices below 1, or beams that do not fit
+  // at once.
   absl::StatusOr<SequenceId> submit(SequenceSpec spec);
+
+  // Whether so many beams of so many tokens can run at once. Any thread.
+  absl::Status check_beams_fit(int32_t beams, int64_t tokens) const;
 
   // Ends a sequence: from now on no event names it. Its blocks are free at once, or with the end of
   // the step when one is open. False when there is none such.
@@ -146,7 +153,11 @@ class Scheduler {
 
   // Closes the step with one token per sample of the plan (or kNoToken). The events, in the order
   // of the samples, are valid until the next call of commit or fail_step. REQUIRES: a step is open.
-  std::span<const SequenceEvent> commit(std::span<const int32_t> tokens);
+  //
+  // With `parents`, sample i continues what the sequence of sample parents[i] has instead of its
+  // own (parents[i] == i). REQUIRES: both are beams of one search, and not those that begin.
+  std::span<const SequenceEvent> commit(std::span<const int32_t> tokens,
+                                        std::span<const int32_t> parents = {});
 
   // Closes the step when it could not be computed: its sequences end with kError, all others go on.
   // REQUIRES: a step is open.
@@ -175,7 +186,7 @@ class Scheduler {
   void slice_prompts();
   void admit_and_slice();
   void limit_prompts();
-  int64_t prompt_tokens_now(const Sequence& sequence) const;
+  int64_t prompt_tokens_now(Sequence* const& sequence) const;
   bool can_slice_prompts() const { return budget_.tokens > 0 && budget_.prompt_nanoseconds > 0; }
 
   int64_t slots(const Sequence& sequence) const;
@@ -186,11 +197,13 @@ class Scheduler {
   void preempt(Sequence* sequence);
   Sequence* admit_next();
   void find_prefix_of(const Sequence& sequence);
-  bool has_slots_for(const Sequence& sequence) const;
-  bool has_room_for(const Sequence& sequence) const;
+  void admit(Sequence* sequence);
+  bool has_slots_for(std::span<Sequence* const> sequences) const;
+  bool has_room_for(std::span<Sequence* const> sequences);
   void add_slice(Sequence* sequence, int64_t count);
   void add_samples(Sequence* sequence);
 
+  void reorder(std::span<const int32_t> parents);
   void accept(Sequence* sequence, int32_t token);
   void fork(Sequence* leader, Sequence* choice);
   EndReason end_reason(const Sequence& sequence, int32_t token) const;
@@ -223,7 +236,7 @@ class Scheduler {
   std::vector<SequenceId> cancelled_;  // since it was opened
   std::vector<Sequence*> ended_;
   std::vector<SequenceEvent> events_;
-  std::vector<BlockId> hits_;  // scratch of admit_next
+  std::vector<BlockId> hits_;  // scratch of find_prefix_of
 
   SchedulerStats totals_;  // only the totals
 };

@@ -3,12 +3,22 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "engine/sched/scheduler.h"
 
 namespace brisk {
+
+struct Sequence;
+
+// The choices of a beam search that have begun. They run or wait together, and none gets ahead of
+// the others: all of them are drawn in one step.
+struct BeamGroup {
+  std::vector<Sequence*> members;
+};
 
 struct Sequence {
   enum class State : uint8_t {
@@ -35,12 +45,25 @@ struct Sequence {
   bool was_admitted = false;
   bool cancelled = false;  // a cancelled leader goes on until its choices have forked
 
-  Sequence* leader = nullptr;      // only while pending
-  std::vector<Sequence*> choices;  // pending ones that this one leads
+  Sequence* leader = nullptr;        // only while pending
+  std::vector<Sequence*> choices;    // pending ones that this one leads
+  std::shared_ptr<BeamGroup> beams;  // null: it goes its own way
 
   int64_t total() const { return static_cast<int64_t>(tokens.size()); }
   int64_t remaining() const { return total() - computed; }
 };
+
+// The sequences that run or wait together with one, itself among them. A view into the group or of
+// the pointer.
+inline std::span<Sequence* const> together_with(Sequence* const& sequence) {
+  if (sequence->beams == nullptr) return {&sequence, 1};
+  return sequence->beams->members;
+}
+
+// All of them know one token more than they have computed.
+inline bool all_wait_for_a_token(std::span<Sequence* const> sequences) {
+  return std::ranges::all_of(sequences, [](const Sequence* one) { return one->remaining() == 1; });
+}
 
 // Whether `a` goes before `b`, of one tenant or among those that have run.
 inline bool is_senior(const Sequence* a, const Sequence* b) {

@@ -19,7 +19,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::chrono::seconds kPatience(10);
 constexpr size_t kAnswerBytesMax = 16 << 20;
 
 class WholeAnswer final : public HttpStreamHandler {
@@ -62,19 +61,19 @@ absl::StatusOr<tcp::endpoint> find_endpoint(const LoadTarget& target) {
 }
 
 absl::StatusOr<HttpAnswer> ask(const LoadTarget& target, std::string_view path,
-                               std::string_view body) {
+                               std::string_view body, std::chrono::seconds patience) {
   BRISK_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, find_endpoint(target));
   asio::io_context context;
   WholeAnswer whole;
   const std::shared_ptr<HttpStream> stream = make_http_stream(context, endpoint);
   stream->send(format_request(target, path, body), whole);
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!whole.ended && context.run_one_until(deadline) > 0) {
   }
   if (!whole.ended) {
     stream->close();
     context.run_for(kPatience);
-    return system_error("{}{} did not answer within {} s", to_url(target), path, kPatience.count());
+    return system_error("{}{} did not answer within {} s", to_url(target), path, patience.count());
   }
   if (!whole.error.empty()) return system_error("{}{}: {}", to_url(target), path, whole.error);
   return std::move(whole.answer);

@@ -4,6 +4,7 @@
 #include <absl/status/statusor.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,9 +22,12 @@ struct HttpAnswer {
   std::string body;
 };
 
-// GET, or POST where there is a body. Waits at most ten seconds. Errors: Unavailable.
+inline constexpr std::chrono::seconds kPatience(10);
+
+// GET, or POST where there is a body. Errors: Unavailable, also when `patience` was not enough.
 absl::StatusOr<HttpAnswer> ask(const LoadTarget& target, std::string_view path,
-                               std::string_view body = {});
+                               std::string_view body = {},
+                               std::chrono::seconds patience = kPatience);
 
 // The first of /v1/models. Errors: Unavailable, and InvalidArgument when the answer has none.
 absl::StatusOr<std::string> first_model(const LoadTarget& target);

@@ -44,8 +44,8 @@ absl::StatusOr<LoadTarget> parse_target(const std::string& url, const std::strin
   std::string_view rest = url;
   if (rest.starts_with("https://")) {
     return unsupported(
-        "brisk load speaks http:// only, not https://; run it beside the server, or through a "
-        "local proxy that adds TLS");
+        "brisk asks servers over http:// only, not https://; run it beside the server, or through "
+        "a local proxy that adds TLS");
   }
   const bool plain = is_visible(rest) && rest.find_first_of("?#@") == std::string_view::npos;
   if (!rest.starts_with(kScheme) || !plain) return bad_url(url);

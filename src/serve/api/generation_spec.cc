@@ -122,6 +122,16 @@ void read_stops(Fields& fields, GenerationSpec& spec) {
   spec.include_stop = fields.boolean("include_stop_str_in_output", false);
 }
 
+// As in vLLM: the beams are the choices that were asked for. A search goes by the model's own
+// probabilities: a penalty that is only the checkpoint's habit is left out.
+void read_beam_search(Fields& fields, Request& request) {
+  const double length_penalty =
+      fields.number("length_penalty", 1, {-kLengthPenaltyMax, kLengthPenaltyMax});
+  if (!fields.boolean("use_beam_search", false)) return;
+  request.beam_search = {.length_penalty = length_penalty};
+  if (fields.find("repetition_penalty") == nullptr) request.sampling.repetition_penalty = 1;
+}
+
 // Other processes draw other secrets, so that nobody can look for salts that collide.
 void read_cache_salt(Fields& fields, Request& request) {
   if (fields.find("cache_salt") == nullptr) return;
@@ -151,7 +161,7 @@ void read_the_rest(Fields& fields) {
     fields.ignore(name);
   }
   for (const char* name : {"structured_outputs", "guided_json", "guided_regex", "guided_choice",
-                           "guided_grammar", "use_beam_search", "logits_processors"}) {
+                           "guided_grammar", "logits_processors"}) {
     fields.refuse(name, kNotYet);
   }
   fields.refuse("response_format", "of any type but text is not supported by this server yet",
@@ -172,6 +182,7 @@ GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& de
   read_stream(fields, spec);
   read_prompt_logprobs(fields, spec);
   spec.request.choices = static_cast<int>(fields.integer("n", 1, {1, kChoicesMax}));
+  read_beam_search(fields, spec.request);
   spec.request.min_tokens = static_cast<int>(fields.integer("min_tokens", 0, {0, kInt32Max}));
   spec.request.ignore_eos = fields.boolean("ignore_eos", false);
   spec.request.priority =

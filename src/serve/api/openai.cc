@@ -82,6 +82,7 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
   options.head.id = "cmpl-" + http::random_hex(24);
   options.best_of = completion.spec.request.choices;
   options.returned = completion.returned;
+  options.best_first = completion.spec.request.beam_search.has_value();
   options.only_echo = completion.only_echo;
   for (const PromptText& prompt : completion.prompts) {
     BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,

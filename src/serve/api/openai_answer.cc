@@ -98,8 +98,10 @@ class WholeAnswer final : public http::PendingResponse {
     if (options_.returned >= options_.best_of) return all;
     std::vector<int> best;
     for (auto group = all.begin(); group != all.end(); group += options_.best_of) {
-      std::ranges::stable_sort(group, group + options_.best_of, std::ranges::greater{},
-                               [this](int choice) { return run_->mean_logprob(choice); });
+      if (!options_.best_first) {
+        std::ranges::stable_sort(group, group + options_.best_of, std::ranges::greater{},
+                                 [this](int choice) { return run_->mean_logprob(choice); });
+      }
       best.insert(best.end(), group, group + options_.returned);
     }
     return best;

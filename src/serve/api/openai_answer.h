@@ -18,6 +18,7 @@ struct AnswerOptions {
   int logprobs = -1;                     // as asked for: SamplingParams::logprobs
   int prompt_logprobs = -1;              // as asked for: Request::prompt_logprobs
   int best_of = 1;                       // choices of each prompt
+  bool best_first = false;               // they come so: of a beam search
   int returned = 1;                      // of them, the best
   bool only_echo = false;                // nothing of what was generated
   bool include_usage = false;            // streams: a last chunk with the usage

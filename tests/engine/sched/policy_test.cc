@@ -59,6 +59,52 @@ TEST(Fairness, TenantsGetTokensInProportionToTheirWeights) {
   EXPECT_NEAR(static_cast<double>(admitted[2]) / admitted[1], 3, 0.1);
 }
 
+TEST(Beams, ThatGaveWayCatchUpAndAreDrawnInOneStep) {
+  SchedulerOptions options = options_of(BatchPolicy::kSplitFuse);
+  options.tokens_per_step_max = 6;
+  options.sequences_max = 6;
+  options.block_tokens = 1;
+  options.blocks = 60;
+  options.prefix_cache = true;
+  Scheduler scheduler(options);
+  SequenceSpec search = spec_of(6, 12, {.id = 1});
+  search.choices = 3;
+  search.beams = true;
+  search.priority = 1;
+  ASSERT_TRUE(scheduler.submit(search).ok());
+  scheduler.plan();
+  scheduler.commit(std::vector<int32_t>{7, 8, 9});
+  // Two go before the search, grow until it gives way, and end at once.
+  for (int i = 2; i < 4; ++i) {
+    SequenceSpec other = spec_of(1, 50, {.id = i});
+    other.stop_tokens = {3};
+    ASSERT_TRUE(scheduler.submit(other).ok());
+  }
+  bool gave_way = false;
+  for (int step = 0; step < 40 && !gave_way; ++step) {
+    const StepPlan& plan = scheduler.plan();
+    gave_way = !plan.preempted.empty();
+    std::vector<int32_t> tokens;
+    for (const Sample& sample : plan.samples) {
+      tokens.push_back(gave_way ? 3 : 7 + static_cast<int32_t>(sample.sequence.value));
+    }
+    scheduler.commit(tokens);
+  }
+  ASSERT_TRUE(gave_way);
+  // A prompt before them takes most of the budget. The last beam has lost two blocks, the others
+  // wait for it.
+  ASSERT_TRUE(scheduler.submit(spec_of(4, 5, {.id = 4})).ok());
+  const StepPlan& crowded = scheduler.plan();
+  EXPECT_EQ(crowded.admitted.size(), 4u);
+  EXPECT_EQ(crowded.samples.size(), 1u);
+  EXPECT_EQ(crowded.slices.size(), 2u);
+  EXPECT_EQ(crowded.tokens, 6) << "all else was cached";
+  scheduler.commit(std::vector<int32_t>{7});
+  const StepPlan& next = scheduler.plan();
+  EXPECT_EQ(next.samples.size(), 4u);
+  EXPECT_EQ(next.tokens, 4);
+}
+
 TEST(Fairness, AbsenceSavesNothingUp) {
   Scheduler scheduler(options_of(BatchPolicy::kSplitFuse));
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(scheduler.submit(spec_of(8, 1, {.id = 1})).ok());

@@ -250,21 +250,5 @@ TEST(ServerProbe, AServerWithoutTokenizeTeachesNothing) {
   EXPECT_THAT(first_model(target).status().ToString(), HasSubstr("answers 404: no"));
 }
 
-// The cost of the client itself at the load that it is made for; run by name, it takes a while:
-// plan_test --gtest_also_run_disabled_tests --gtest_filter='*CostAtAThousandStreams'
-TEST(LoadRun, DISABLED_CostAtAThousandStreams) {
-  constexpr int kStreams = 1000;
-  FakeOpenAi server([](int index, const FakeRequest&) {
-    return FakeAnswer{.first_s = 0.1 + 0.0001 * (index % kStreams), .gap_s = 0.1, .tokens = 100};
-  });
-  LoadRunOptions options = options_for(server);
-  options.concurrency_max = kStreams;
-  const LoadReport report = run(options, closed_loop(3 * kStreams));
-  EXPECT_EQ(report.served, 3 * kStreams);
-  std::printf("%.0f tokens/s, client CPU %.2f %% of a core, ITL median %.2f ms, P99 %.2f ms\n",
-              report.output_tokens_per_s, 100 * report.client_cpu, 1e3 * report.itl.median,
-              1e3 * report.itl.p99);
-}
-
 }  // namespace
 }  // namespace brisk
