@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/default_model.h"
 #include "apps/engine_flags.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -374,7 +375,8 @@ absl::Status answer_once(Session& session, const Options& options, const std::st
   return absl::OkStatus();
 }
 
-absl::Status run(const Options& options) {
+absl::Status run(Options options) {
+  BRISK_ASSIGN_OR_RETURN(options.model, model_or_default(options.model));
   const bool has_prompt = options.prompt.has_value() || !options.prompt_file.empty();
   const bool interactive = !has_prompt && isatty(STDIN_FILENO) != 0 && !options.json;
   std::string prompt;
@@ -392,8 +394,9 @@ CommandAction add_run(CLI::App& app) {
   auto options = std::make_shared<Options>();
   Options& o = *options;
   o.engine.sequences_max = 1;
-  app.add_option("model", o.model, "A .gguf, a Hugging Face directory or a llama2.c .bin")
-      ->required();
+  app.add_option("model", o.model,
+                 "A .gguf, a Hugging Face directory or a llama2.c .bin (default: the small model "
+                 "that ships with brisk)");
   app.add_option("-p,--prompt", o.prompt,
                  "Text to continue; without one: standard input, or a "
                  "chat when that is a terminal");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/default_model.h"
 #include "apps/engine_flags.h"
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
@@ -138,13 +139,14 @@ absl::Status load_adapters(const ServeOptions& options, const api::ServedModel& 
 absl::Status serve(const ServeOptions& options) {
   BRISK_RETURN_IF_ERROR(check(options));
   BRISK_ASSIGN_OR_RETURN(std::vector<http::ApiKey> keys, api_keys(options));
+  BRISK_ASSIGN_OR_RETURN(const std::string path, model_or_default(options.model));
   BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
-                         load_model(options.model, {.tokenizer_path = options.tokenizer,
-                                                    .context_max = options.engine.context_max,
-                                                    .activations = options.activations,
-                                                    .threads = options.engine.threads}));
+                         load_model(path, {.tokenizer_path = options.tokenizer,
+                                           .context_max = options.engine.context_max,
+                                           .activations = options.activations,
+                                           .threads = options.engine.threads}));
   if (model->tokenizer == nullptr) {
-    return invalid_input("{} has no tokenizer; name one with --tokenizer", options.model);
+    return invalid_input("{} has no tokenizer; name one with --tokenizer", path);
   }
   sigset_t signals;
   hold_stop_signals(signals);
@@ -246,7 +248,9 @@ void add_http_options(CLI::App& app, ServeOptions& options) {
 
 CommandAction add_serve(CLI::App& app) {
   auto options = std::make_shared<ServeOptions>();
-  app.add_option("model", options->model, "a GGUF file, a Hugging Face directory, ...")->required();
+  app.add_option("model", options->model,
+                 "a GGUF file, a Hugging Face directory, ... (default: the small model that ships "
+                 "with brisk)");
   app.add_option("--tokenizer", options->tokenizer, "tokenizer file, where the model has none");
   app.add_option("--chat-template", options->chat_template,
                  "file with the Jinja chat template to use instead of the model's");

@@ -10,7 +10,7 @@
 namespace brisk::train {
 namespace {
 
-constexpr size_t kLookAhead = 128;  // documents among which one that fits is looked for
+constexpr size_t kLookAhead = 128;  // pieces among which one that fits is looked for
 
 }  // namespace
 
@@ -25,48 +25,51 @@ PackedStream::PackedStream(const Corpus& corpus, const PackingOptions& options)
   pack();
 }
 
-// Documents of the epoch in its order: each source's as often as its weight says, the part of a
-// pass by lot.
-std::vector<uint32_t> PackedStream::order() const {
+// The epoch in its order: each source's documents as often as its weight says, the part of a pass
+// by lot. Documents are cut first and shuffled then: a book among stories must not make a hundred
+// steps of its own, in which all else is forgotten.
+std::vector<PackedStream::Piece> PackedStream::order() const {
   const std::vector<Document>& documents = corpus_.documents();
-  std::vector<uint32_t> order;
+  std::vector<Piece> order;
   Rng rng(options_.seed, 1 + static_cast<uint64_t>(position_.epoch));
   for (uint32_t i = 0; i < documents.size(); ++i) {
     if (!options_.shuffle) {
-      order.push_back(i);
+      cut(documents[i], &order);
       continue;
     }
     const double weight = corpus_.sources()[documents[i].source].weight;
     const double whole = std::floor(weight);
     const int64_t times =
         static_cast<int64_t>(whole) + (rng.next_uniform() < weight - whole ? 1 : 0);
-    order.insert(order.end(), static_cast<size_t>(times), i);
+    for (int64_t time = 0; time < times; ++time) cut(documents[i], &order);
   }
-  if (order.empty()) order.push_back(0);
+  if (order.empty()) cut(documents[0], &order);
   if (!options_.shuffle) return order;
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.next_below(i)]);
   return order;
 }
 
+// Appends the pieces of a document that fit into a sequence each.
+void PackedStream::cut(const Document& document, std::vector<Piece>* pieces) const {
+  const auto length = static_cast<uint64_t>(options_.length);
+  for (uint64_t at = 0; at < document.length; at += length) {
+    const auto taken = static_cast<uint32_t>(std::min(length, document.length - at));
+    // A last token alone has nothing to predict.
+    if (taken == 1 && at + taken == document.length) break;
+    pieces->push_back(
+        {document.begin + at, taken, at + taken < document.length, document.is_text != 0});
+  }
+}
+
 void PackedStream::pack() {
-  const std::vector<uint32_t> order = this->order();
-  const std::vector<Document>& documents = corpus_.documents();
+  const std::vector<Piece> order = this->order();
   const auto length = static_cast<uint64_t>(options_.length);
   pieces_.clear();
   first_piece_ = {0};
   std::vector<Piece> waiting;  // in order; at most kLookAhead
   size_t next = 0;
   const auto refill = [&] {
-    while (next < order.size() && waiting.size() < kLookAhead) {
-      const Document& document = documents[order[next++]];
-      for (uint64_t at = 0; at < document.length; at += length) {
-        const auto taken = static_cast<uint32_t>(std::min(length, document.length - at));
-        // A last token alone has nothing to predict.
-        if (taken == 1 && at + taken == document.length) break;
-        waiting.push_back(
-            {document.begin + at, taken, at + taken < document.length, document.is_text != 0});
-      }
-    }
+    while (next < order.size() && waiting.size() < kLookAhead) waiting.push_back(order[next++]);
   };
   for (refill(); !waiting.empty(); refill()) {
     uint64_t room = length;

@@ -61,7 +61,8 @@ class PackedStream {
   };
 
   void pack();
-  std::vector<uint32_t> order() const;
+  std::vector<Piece> order() const;
+  void cut(const Document& document, std::vector<Piece>* pieces) const;
   void put(Batch& batch, int64_t row, const Piece& piece, int64_t at) const;
 
   const Corpus& corpus_;

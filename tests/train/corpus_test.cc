@@ -121,6 +121,28 @@ TEST(PackedStream, TextsLongerThanASequenceGoOnInTheNext) {
       << "150 letters and the end, less the first, which nothing predicts";
 }
 
+TEST(PackedStream, ABookIsSpreadAmongShortDocuments) {
+  Reading reading;
+  std::string short_ones;
+  for (int i = 0; i < 400; ++i) short_ones += fmt::format("{{\"text\": \"short {}\"}}\n", i);
+  const std::string book(64 * 100, 'b');  // as many sequences as the others, about
+  const Corpus corpus = reading
+                            .read({{.path = reading.directory.write("short.jsonl", short_ones)},
+                                   {.path = reading.directory.write("book.txt", book)}})
+                            .value();
+  PackedStream stream(corpus, {.length = 64, .seed = 1});
+  int64_t run = 0, longest = 0;  // of sequences that hold nothing but the book
+  for (int64_t i = 0; i < stream.sequences_in_epoch(); ++i) {
+    const Batch batch = stream.next(1);
+    const bool only_book =
+        std::ranges::all_of(batch.tokens, [](int32_t token) { return token == 'b'; });
+    run = only_book ? run + 1 : 0;
+    longest = std::max(longest, run);
+  }
+  EXPECT_GT(longest, 0);
+  EXPECT_LT(longest, 50) << "the book comes in one go";
+}
+
 TEST(PackedStream, WeightsArePassesOverAFile) {
   Reading reading;
   const std::string path = reading.directory.write("a.txt", "one text");
