@@ -61,6 +61,10 @@ std::vector<Case> cases() {
        {.kind = Kind::kJsonSchema,
         .text = R"({"$defs":{"n":{"type":"object","properties":{"v":{"type":"string"},"c":{"type":
         "array","items":{"$ref":"#/$defs/n"}}},"required":["v","c"]}},"$ref":"#/$defs/n"})"}},
+      {"expressions",
+       {.kind = Kind::kGbnf,
+        .text = "root ::= expr\nexpr ::= term ([-+*/] term)*\nterm ::= [a-z]+ | [0-9]+ | "
+                "\"(\" expr \")\"\n"}},
       {"regex", {.kind = Kind::kRegex, .text = "([A-Z][a-z]+ ){2,5}[0-9]{3}-[0-9]{4}"}},
   };
 }
@@ -81,7 +85,7 @@ void draw_answer(const std::shared_ptr<const CompiledGrammar>& grammar, uint32_t
     }
     if (allowed.empty()) return;
     int32_t token = allowed[random() % allowed.size()];
-    for (const char* closing : {"\"", "}", "]"}) {
+    for (const char* closing : {"\"", "}", "]", "(", ")"}) {
       for (const int32_t one : allowed) {
         if (random() % 8 == 0 && grammar->vocabulary().bytes_of(one) == closing) token = one;
       }

@@ -82,20 +82,14 @@ absl::Status GrammarMatcher::mask(std::span<uint64_t> allowed) {
                         .vocabulary = &grammar_->vocabulary(),
                         .frames = &frames_};
   if (places_.has_too_many) return exhausted("the grammar is too ambiguous");
-  Pushdown pushdown(grammar_->automaton(), &frames_);
-  PlaceSet after;
+  scratch_.work = kWalkWorkMax;
   for (const Place& place : places_.places) {
     BRISK_ASSIGN_OR_RETURN(const auto mask, grammar_->mask_of(place.state));
     mask->add_to(allowed);
-    if (place.frame == kBottom || mask->ends.empty()) continue;
-    // What comes after the rule is known now, and the same for all the ends.
+    if (place.frame == kBottom || mask->going_on.empty()) continue;
     const FrameStore::Frame frame = frames_.at(place.frame);
-    after.clear();
-    pushdown.enter({.state = frame.back, .frame = frame.below}, &after);
-    if (after.has_too_many) return exhausted("the grammar is too ambiguous");
-    for (const int32_t end : mask->ends) {
-      BRISK_RETURN_IF_ERROR(walk(input, end, after, &scratch_, allowed, nullptr));
-    }
+    const Place after{.state = frame.back, .frame = frame.below};
+    BRISK_RETURN_IF_ERROR(walk_after(input, *mask, after, &scratch_, allowed));
   }
   return absl::OkStatus();
 }

@@ -6,9 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <deque>
-#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -17,8 +15,8 @@
 #include "base/status.h"
 #include "engine/grammar/code_points.h"
 #include "engine/grammar/json_text.h"
+#include "engine/grammar/scalar_schema.h"
 #include "engine/grammar/schema_merge.h"
-#include "engine/grammar/string_schema.h"
 
 namespace brisk {
 namespace {
@@ -115,17 +113,12 @@ class SchemaReader {
     return at;
   }
 
-  static absl::Status fault(const Where& where, std::string_view keyword, std::string_view what) {
-    return invalid_input("the schema at {}: '{}' {}", where.path.substr(0, 300),
-                         keyword.substr(0, 100), what);
-  }
-
   static absl::Status check_keywords(const OrderedJson& schema, const Where& where) {
     for (const auto& [keyword, value] : schema.items()) {
       const bool is_off = value.is_boolean() && !value.get<bool>();
       if (is_keyword(keyword) || is_annotation(keyword)) continue;
       if (keyword == "uniqueItems" && is_off) continue;
-      return fault(where, keyword, "is not supported");
+      return schema_fault(where.path, keyword, "is not supported");
     }
     return absl::OkStatus();
   }
@@ -170,7 +163,7 @@ class SchemaReader {
   }
 
   Expression read_ref(const OrderedJson& schema, const Where& where) {
-    if (!schema["$ref"].is_string()) return fault(where, "$ref", "must be a string");
+    if (!schema["$ref"].is_string()) return schema_fault(where.path, "$ref", "must be a string");
     const auto pointer = schema["$ref"].get<std::string>();
     BRISK_ASSIGN_OR_RETURN(const OrderedJson* target, resolve(pointer));
     const std::optional<OrderedJson> rest = without(schema, "$ref");
@@ -182,7 +175,7 @@ class SchemaReader {
   Expression read_all_of(const OrderedJson& schema, const Where& where) {
     const OrderedJson& parts = schema["allOf"];
     if (!parts.is_array() || parts.empty()) {
-      return fault(where, "allOf", "must be a list of schemas");
+      return schema_fault(where.path, "allOf", "must be a list of schemas");
     }
     OrderedJson merged = without(schema, "allOf").value_or(OrderedJson::object());
     for (const OrderedJson& part : parts) {
@@ -194,7 +187,7 @@ class SchemaReader {
   Expression read_any_of(const OrderedJson& schema, const char* keyword, const Where& where) {
     const OrderedJson& parts = schema[keyword];
     if (!parts.is_array() || parts.empty()) {
-      return fault(where, keyword, "must be a list of schemas");
+      return schema_fault(where.path, keyword, "must be a list of schemas");
     }
     const std::optional<OrderedJson> rest = without(schema, keyword);
     std::vector<ExprId> choices;
@@ -224,7 +217,7 @@ class SchemaReader {
     OrderedJson values = OrderedJson::array();
     if (schema.contains("enum")) {
       if (!schema["enum"].is_array() || schema["enum"].empty()) {
-        return fault(where, "enum", "must be a list of values");
+        return schema_fault(where.path, "enum", "must be a list of values");
       }
       values = schema["enum"];
     }
@@ -251,7 +244,7 @@ class SchemaReader {
     const ExprId listed = grammar_.choice(std::move(choices));
     if (has_any(rest, kObjectKeywords) || has_any(rest, kArrayKeywords) ||
         ((has_any(rest, kStringKeywords) || has_any(rest, kNumberKeywords)) && !are_scalar)) {
-      return fault(where, "enum", "and other keywords are not supported together here");
+      return schema_fault(where.path, "enum", "and other keywords are not supported together here");
     }
     if (!has_any(rest, kStringKeywords) && !has_any(rest, kNumberKeywords)) return listed;
     BRISK_ASSIGN_OR_RETURN(const ExprId others, read_types(rest, where));
@@ -266,9 +259,10 @@ class SchemaReader {
       const OrderedJson& json = schema["type"];
       for (const OrderedJson& type : json.is_array() ? json : OrderedJson::array({json})) {
         if (!type.is_string() || !is_in(kTypes, type.get<std::string>())) {
-          return fault(where, "type",
-                       "must be object, array, string, number, integer, boolean or null, or a "
-                       "list of these");
+          return schema_fault(
+              where.path, "type",
+              "must be object, array, string, number, integer, boolean or null, or a "
+              "list of these");
         }
         types.push_back(type.get<std::string>());
       }
@@ -298,74 +292,22 @@ class SchemaReader {
   Expression read_type(const std::string& type, const OrderedJson& schema, const Where& where) {
     if (type == "object") return read_object(schema, where);
     if (type == "array") return read_array(schema, where);
-    if (type == "string") return read_string(schema, where);
-    if (type == "number") return read_number(schema, false, where);
-    if (type == "integer") return read_number(schema, true, where);
+    if (type == "string") return string_schema(schema, where.path, &text_, &grammar_);
+    if (type == "number") return number_schema(schema, false, where.path, &text_, &grammar_);
+    if (type == "integer") return number_schema(schema, true, where.path, &text_, &grammar_);
     return type == "boolean" ? text_.boolean() : text_.null();
   }
 
-  // A count; nothing when absent.
-  static absl::StatusOr<std::optional<int>> count_of(const OrderedJson& schema, const char* keyword,
-                                                     const Where& where) {
-    if (!schema.contains(keyword)) return std::nullopt;
-    const OrderedJson& json = schema[keyword];
-    const double value = json.is_number() ? json.get<double>() : -1;
-    if (value < 0 || value != std::floor(value)) {
-      return fault(where, keyword, "must be a whole number that is not negative");
-    }
-    return static_cast<int>(std::min<double>(value, std::numeric_limits<int>::max() - 1));
-  }
-
-  Expression read_string(const OrderedJson& schema, const Where& where) {
-    StringSchema string;
-    BRISK_ASSIGN_OR_RETURN(string.length_min, count_of(schema, "minLength", where));
-    BRISK_ASSIGN_OR_RETURN(string.length_max, count_of(schema, "maxLength", where));
-    for (const char* keyword : {"pattern", "format"}) {
-      if (!schema.contains(keyword)) continue;
-      if (!schema[keyword].is_string()) return fault(where, keyword, "must be a string");
-      auto& value = keyword[0] == 'p' ? string.pattern : string.format;
-      value = schema[keyword].get<std::string>();
-    }
-    auto expr = string_schema_expr(string, &text_, &grammar_);
-    if (!expr.ok()) {
-      return invalid_input("the schema at {}: {}", where.path.substr(0, 300),
-                           message_of(expr.status()));
-    }
-    return expr;
-  }
-
-  absl::Status read_bound(const OrderedJson& schema, const char* keyword, const Where& where,
-                          std::optional<NumberBound>* bound) const {
-    if (!schema.contains(keyword)) return absl::OkStatus();
-    const OrderedJson& json = schema[keyword];
-    const auto value = json.is_number() ? Decimal::of(json) : std::nullopt;
-    if (!value.has_value()) return fault(where, keyword, "must be a number of up to 40 digits");
-    *bound = NumberBound{.value = *value, .is_exclusive = keyword[0] == 'e'};
-    return absl::OkStatus();
-  }
-
-  Expression read_number(const OrderedJson& schema, bool is_integer, const Where& where) {
-    NumberBounds plain;
-    NumberBounds exclusive;
-    BRISK_RETURN_IF_ERROR(read_bound(schema, "minimum", where, &plain.min));
-    BRISK_RETURN_IF_ERROR(read_bound(schema, "maximum", where, &plain.max));
-    BRISK_RETURN_IF_ERROR(read_bound(schema, "exclusiveMinimum", where, &exclusive.min));
-    BRISK_RETURN_IF_ERROR(read_bound(schema, "exclusiveMaximum", where, &exclusive.max));
-    const bool has_exclusive = exclusive.min.has_value() || exclusive.max.has_value();
-    const ExprId number = text_.number(is_integer, plain);
-    if (!has_exclusive) return number;
-    return grammar_.both(number, text_.number(is_integer, exclusive));
-  }
-
   Expression read_array(const OrderedJson& schema, const Where& where) {
-    BRISK_ASSIGN_OR_RETURN(const std::optional<int> min, count_of(schema, "minItems", where));
-    BRISK_ASSIGN_OR_RETURN(const std::optional<int> max, count_of(schema, "maxItems", where));
+    BRISK_ASSIGN_OR_RETURN(const std::optional<int> min, count_of(schema, "minItems", where.path));
+    BRISK_ASSIGN_OR_RETURN(const std::optional<int> max, count_of(schema, "maxItems", where.path));
     const bool is_old_tuple = schema.contains("items") && schema["items"].is_array();
     const char* prefix_key = is_old_tuple ? "items" : "prefixItems";
     const char* items_key = is_old_tuple ? "additionalItems" : "items";
     std::vector<ExprId> prefix;
     if (schema.contains(prefix_key)) {
-      if (!schema[prefix_key].is_array()) return fault(where, prefix_key, "must be a list");
+      if (!schema[prefix_key].is_array())
+        return schema_fault(where.path, prefix_key, "must be a list");
       for (const OrderedJson& item : schema[prefix_key]) {
         const Where here = where.below(prefix_key).below(std::to_string(prefix.size()));
         BRISK_ASSIGN_OR_RETURN(const ExprId expr, read(item, here));
@@ -385,7 +327,7 @@ class SchemaReader {
     }
     if (std::max(least, most) > kInlineItemsMax) item = called(item);
     return grammar_.sequence(
-        {grammar_.literal("["), array_items(prefix, item, least, most), grammar_.literal("]")});
+        {grammar_.literal("["), text_.items(prefix, item, least, most), grammar_.literal("]")});
   }
 
   ExprId called(ExprId body) {
@@ -394,37 +336,14 @@ class SchemaReader {
     return grammar_.rule(rule);
   }
 
-  ExprId array_items(std::vector<ExprId> prefix, ExprId item, int min, int max) {
-    if (max != kUnbounded && max < std::ssize(prefix)) {
-      prefix.resize(static_cast<size_t>(max));
-    }
-    const auto prefixed = static_cast<int>(prefix.size());
-    if (prefixed == 0) return text_.list(item, min, max);
-    // What may follow when so many items are there, from the last on.
-    ExprId rest =
-        grammar_.repeat(grammar_.sequence({text_.comma(), item}), std::max(0, min - prefixed),
-                        max == kUnbounded ? kUnbounded : max - prefixed);
-    for (int i = prefixed - 1; i >= 0; --i) {
-      std::vector<ExprId> parts{prefix[static_cast<size_t>(i)], rest};
-      if (i > 0) parts.insert(parts.begin(), text_.comma());
-      rest = grammar_.sequence(std::move(parts));
-      if (i >= min) rest = grammar_.optional(rest);
-    }
-    return rest;
-  }
-
-  struct Member {
-    ExprId expr;  // key and value
-    bool is_required = false;
-  };
-
   absl::StatusOr<std::vector<std::string>> required_of(const OrderedJson& schema,
                                                        const Where& where) const {
     std::vector<std::string> required;
     if (!schema.contains("required")) return required;
-    if (!schema["required"].is_array()) return fault(where, "required", "must be a list of names");
+    if (!schema["required"].is_array())
+      return schema_fault(where.path, "required", "must be a list of names");
     for (const OrderedJson& name : schema["required"]) {
-      if (!name.is_string()) return fault(where, "required", "must be a list of names");
+      if (!name.is_string()) return schema_fault(where.path, "required", "must be a list of names");
       required.push_back(name.get<std::string>());
     }
     return required;
@@ -439,7 +358,7 @@ class SchemaReader {
     BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> required, required_of(schema, where));
     const bool has_properties = schema.contains("properties");
     if (has_properties && !schema["properties"].is_object()) {
-      return fault(where, "properties", "must be an object");
+      return schema_fault(where.path, "properties", "must be an object");
     }
     const OrderedJson none = OrderedJson::object();
     const OrderedJson& properties = has_properties ? schema["properties"] : none;
@@ -448,12 +367,12 @@ class SchemaReader {
     const bool is_open = additional != OrderedJson(false);
 
     std::vector<std::string> names;
-    std::vector<Member> members;
+    std::vector<JsonText::Member> members;
     for (const auto& [name, property] : properties.items()) {
       const Where here = where.below("properties").below(name);
       BRISK_ASSIGN_OR_RETURN(const ExprId value, read(property, here));
       names.push_back(name);
-      members.push_back({.expr = member(name, value), .is_required = is_in(required, name)});
+      members.push_back({.pair = member(name, value), .is_required = is_in(required, name)});
     }
     ExprId other_value = grammar_.nothing();
     const bool lacks_some = std::ranges::any_of(
@@ -466,27 +385,14 @@ class SchemaReader {
     for (const std::string& name : required) {
       if (is_in(names, name)) continue;
       names.push_back(name);
-      members.push_back({.expr = member(name, other_value), .is_required = true});
+      members.push_back({.pair = member(name, other_value), .is_required = true});
     }
     ExprId others = grammar_.nothing();
     if (is_open) {
       others = grammar_.sequence({text_.key_except(names), text_.colon(), other_value});
     }
     return grammar_.sequence(
-        {grammar_.literal("{"), object_members(members, others), grammar_.literal("}")});
-  }
-
-  // From the last member on: what may follow when none has come yet, and when one has.
-  ExprId object_members(const std::vector<Member>& members, ExprId other) {
-    ExprId first = text_.list(other, 0, kUnbounded);
-    ExprId later = grammar_.repeat(grammar_.sequence({text_.comma(), other}), 0, kUnbounded);
-    for (size_t i = members.size(); i-- > 0;) {
-      const ExprId begins = grammar_.sequence({members[i].expr, later});
-      const ExprId follows = grammar_.sequence({text_.comma(), members[i].expr, later});
-      first = members[i].is_required ? begins : grammar_.choice({begins, first});
-      later = members[i].is_required ? follows : grammar_.choice({follows, later});
-    }
-    return first;
+        {grammar_.literal("{"), text_.members(members, others), grammar_.literal("}")});
   }
 
   const OrderedJson& root_;

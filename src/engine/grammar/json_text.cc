@@ -259,6 +259,37 @@ ExprId JsonText::list(ExprId item, int min, int max) {
   return min == 0 ? grammar_.optional(some) : some;
 }
 
+ExprId JsonText::items(std::vector<ExprId> prefix, ExprId other, int min, int max) {
+  if (max != kUnbounded && max < std::ssize(prefix)) {
+    prefix.resize(static_cast<size_t>(max));
+  }
+  const auto prefixed = static_cast<int>(prefix.size());
+  if (prefixed == 0) return list(other, min, max);
+  // What may follow when so many items are there, from the last on.
+  ExprId rest = grammar_.repeat(grammar_.sequence({comma_, other}), std::max(0, min - prefixed),
+                                max == kUnbounded ? kUnbounded : max - prefixed);
+  for (int i = prefixed - 1; i >= 0; --i) {
+    std::vector<ExprId> parts{prefix[static_cast<size_t>(i)], rest};
+    if (i > 0) parts.insert(parts.begin(), comma_);
+    rest = grammar_.sequence(std::move(parts));
+    if (i >= min) rest = grammar_.optional(rest);
+  }
+  return rest;
+}
+
+// From the last member on: what may follow when none has come yet, and when one has.
+ExprId JsonText::members(const std::vector<Member>& members, ExprId other) {
+  ExprId first = list(other, 0, kUnbounded);
+  ExprId later = grammar_.repeat(grammar_.sequence({comma_, other}), 0, kUnbounded);
+  for (size_t i = members.size(); i-- > 0;) {
+    const ExprId begins = grammar_.sequence({members[i].pair, later});
+    const ExprId follows = grammar_.sequence({comma_, members[i].pair, later});
+    first = members[i].is_required ? begins : grammar_.choice({begins, first});
+    later = members[i].is_required ? follows : grammar_.choice({follows, later});
+  }
+  return first;
+}
+
 ExprId JsonText::value(const OrderedJson& json) {
   if (json.is_string()) {
     return quoted(grammar_.literal(json_spelling(json.get_ref<const std::string&>())));

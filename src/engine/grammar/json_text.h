@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "engine/grammar/grammar.h"
@@ -55,6 +56,14 @@ class JsonText {
 
   // `item` and others after commas, min to max times. `item` is not empty.
   ExprId list(ExprId item, int min, int max);
+  // The items of an array: those of `prefix`, then others; min to max in all.
+  ExprId items(std::vector<ExprId> prefix, ExprId other, int min, int max);
+  // The members of an object, in this order, with the optional ones or without them; then others.
+  struct Member {
+    ExprId pair;  // key and value
+    bool is_required = false;
+  };
+  ExprId members(const std::vector<Member>& members, ExprId other);
 
  private:
   ExprId digits(int min, int max);

@@ -15,7 +15,10 @@ TokenTrie::TokenTrie(std::vector<std::string> tokens) : bytes_(std::move(tokens)
   const auto text_of = [this](int32_t token) -> const std::string& {
     return bytes_[static_cast<size_t>(token)];
   };
-  std::ranges::stable_sort(tokens_, {}, text_of);
+  std::ranges::sort(tokens_, [&](int32_t a, int32_t b) {
+    const int order = text_of(a).compare(text_of(b));
+    return order < 0 || (order == 0 && a < b);
+  });
 
   nodes_.push_back({});
   std::vector<int32_t> path{0};  // the nodes of the last token
