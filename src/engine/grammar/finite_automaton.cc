@@ -47,18 +47,19 @@ class SubsetConstruction {
 
   int32_t state_of(const std::vector<int32_t>& from) {
     const auto next = static_cast<int32_t>(subsets_.size());
-    const auto [place, is_new] = index_.try_emplace(closure(from), next);
+    std::vector<int32_t> subset = closure(from);
+    budget_.spend(subset.size() + 16);
+    const auto [place, is_new] = index_.try_emplace(std::move(subset), next);
     if (is_new) {
-      subsets_.push_back(&place->first);
-      budget_.spend(place->first.size() + 16);
+      subsets_.push_back(place->first);
       dfa_.states.emplace_back();
     }
     return place->second;
   }
 
   void expand(size_t at) {
-    const std::vector<int32_t>& subset = *subsets_[at];
-    std::map<int32_t, std::vector<int32_t>> targets;  // by symbol
+    const std::vector<int32_t> subset = std::move(subsets_[at]);  // looked at but once
+    std::map<int32_t, std::vector<int32_t>> targets;              // by symbol
     bool is_accepting = false;
     for (const int32_t member : subset) {
       const Nfa::State& state = nfa_.states[static_cast<size_t>(member)];
@@ -88,8 +89,8 @@ class SubsetConstruction {
   WorkBudget& budget_;
   std::vector<int32_t> seen_;  // (NFA states) the last stamp each was met with
   int32_t stamp_ = 0;
-  std::map<std::vector<int32_t>, int32_t> index_;
-  std::vector<const std::vector<int32_t>*> subsets_;
+  absl::flat_hash_map<std::vector<int32_t>, int32_t> index_;
+  std::vector<std::vector<int32_t>> subsets_;
   Dfa dfa_;
 };
 
