@@ -21,8 +21,8 @@ namespace brisk {
 inline constexpr int32_t kNoState = -1;
 inline constexpr size_t kNfaStatesMax = 500'000;
 inline constexpr size_t kAutomatonBytesMax = size_t{32} << 20;
-// Steps of the compiler's loops, about a second's worth.
-inline constexpr int64_t kCompileWorkMax = 20'000'000;
+// Steps of the compiler's loops, less than a second's worth.
+inline constexpr int64_t kCompileWorkMax = 12'000'000;
 
 // Immutable; any thread.
 class Automaton {
