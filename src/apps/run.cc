@@ -24,6 +24,7 @@
 #include "base/units.h"
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
+#include "engine/grammar_cache.h"
 #include "engine/text_stream.h"
 #include "model/model.h"
 #include "model/template/chat_template.h"
@@ -44,6 +45,8 @@ struct Options {
   std::string system;
   std::string chat_template;
   std::string lora;
+  std::string json_schema, grammar;  // files
+  std::optional<std::string> regex;
   std::vector<std::string> stops;
   bool chat = false;
   bool json = false;
@@ -119,6 +122,7 @@ class Session {
       BRISK_ASSIGN_OR_RETURN(session->adapter_,
                              session->engine_->adapters().load("lora", options.lora));
     }
+    BRISK_ASSIGN_OR_RETURN(session->grammar_, session->compile_grammar());
     session->seed_ = options.seed.has_value() ? *options.seed : std::random_device{}();
     session->settle_sampling();
     return session;
@@ -139,6 +143,7 @@ class Session {
     request.prompt = prompt;
     request.sampling = sampling_;
     request.adapter = adapter_;
+    request.grammar = grammar_;
     request.ignore_eos = options_.ignore_eos;
     request.max_tokens =
         static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(answer_tokens_max(), room)));
@@ -169,6 +174,24 @@ class Session {
  private:
   explicit Session(const Options& options) : options_(options) {}
 
+  // What answers must be; null: anything.
+  absl::StatusOr<std::shared_ptr<const CompiledGrammar>> compile_grammar() const {
+    constexpr size_t kGrammarBytesMax = 1 << 20;
+    GrammarSource source;
+    if (options_.regex.has_value()) {
+      source = {.kind = GrammarSource::Kind::kRegex, .text = *options_.regex};
+    } else if (!options_.json_schema.empty()) {
+      source.kind = GrammarSource::Kind::kJsonSchema;
+      BRISK_ASSIGN_OR_RETURN(source.text, read_file(options_.json_schema, kGrammarBytesMax));
+    } else if (!options_.grammar.empty()) {
+      source.kind = GrammarSource::Kind::kGbnf;
+      BRISK_ASSIGN_OR_RETURN(source.text, read_file(options_.grammar, kGrammarBytesMax));
+    } else {
+      return nullptr;
+    }
+    return GrammarCache(*model_).compile(source);
+  }
+
   void settle_sampling() {
     const GenerationDefaults& own = model_->checkpoint->generation;
     sampling_.temperature = options_.temperature.value_or(own.temperature.value_or(kTemperature));
@@ -184,6 +207,7 @@ class Session {
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Engine> engine_;
   std::shared_ptr<const Adapter> adapter_;
+  std::shared_ptr<const CompiledGrammar> grammar_;
   std::shared_ptr<const StopStrings> stops_;
   SamplingParams sampling_;
   uint64_t seed_ = 0;
@@ -416,6 +440,14 @@ CommandAction add_run(CLI::App& app) {
   app.add_option("--repetition-penalty", o.repetition_penalty, "Above 1: repeat less");
   app.add_option("--seed", o.seed, "Same seed, same text (default: random)");
   app.add_option("--stop", o.stops, "End when this text appears (may be repeated)");
+  CLI::Option* schema =
+      app.add_option("--json-schema", o.json_schema, "File with a JSON Schema that answers follow");
+  CLI::Option* grammar =
+      app.add_option("--grammar", o.grammar, "File with a grammar (GBNF) that answers follow");
+  CLI::Option* regex =
+      app.add_option("--regex", o.regex, "A regular expression that answers match as a whole");
+  schema->excludes(grammar)->excludes(regex);
+  grammar->excludes(regex);
   app.add_flag("--ignore-eos", o.ignore_eos, "Go on after the model's end token");
   app.add_option("--tokenizer", o.tokenizer, "Tokenizer file, for models without one");
   app.add_option("--lora", o.lora, "A LoRA adapter: a directory that PEFT wrote, or a .gguf")

@@ -1,8 +1,10 @@
 #include "engine/draw.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
+#include "base/status.h"
 
 namespace brisk {
 
@@ -17,7 +19,11 @@ void Drawer::begin(DrawingSequence sequence) {
   state.choice = sequence.choice;
   state.beam_candidates = sequence.beam_candidates;
   if (state.beam_candidates > 0) return;
-  if (request.min_tokens > 0) state.banned = std::move(sequence.end_tokens);
+  if (request.min_tokens > 0) state.banned = sequence.end_tokens;
+  if (request.grammar != nullptr) {
+    state.matcher = std::make_unique<GrammarMatcher>(request.grammar);
+    state.ends = std::move(sequence.end_tokens);
+  }
   if (uses_history(request.sampling)) state.history.add_prompt(request.prompt);
 }
 
@@ -85,22 +91,51 @@ void Drawer::run(Task* task, SamplerScratch* scratch) const {
   }
 }
 
+// The mask of the state's matcher, and the end tokens where its text may end.
+absl::Status Drawer::find_allowed(State* state, size_t vocab) {
+  const auto known = static_cast<size_t>(state->request->grammar->vocabulary().vocab_size());
+  const size_t words = mask_words(static_cast<int32_t>(std::max(known, vocab)));
+  state->allowed.assign(words, 0);
+  const auto texts = std::span(state->allowed).first(mask_words(static_cast<int32_t>(known)));
+  BRISK_RETURN_IF_ERROR(state->matcher->mask(texts));
+  if (!state->matcher->is_complete()) return absl::OkStatus();
+  for (const int32_t end : state->ends) mask_add(state->allowed, end);
+  return absl::OkStatus();
+}
+
+absl::Status Drawer::accept(State* state, int32_t token) {
+  const bool is_end = std::ranges::find(state->ends, token) != state->ends.end();
+  return is_end ? absl::OkStatus() : state->matcher->accept(token);
+}
+
 void Drawer::draw_token(const Task& task, std::span<const float> logits, SamplerScratch* scratch) {
   State& state = *task.state;
   const Request& request = *state.request;
   if (state.beam_candidates > 0) return list_candidates(task, logits, scratch);
   if (state.produced == request.min_tokens) state.banned.clear();
+  Drawn& drawn = *task.drawn;
+  if (state.matcher != nullptr) {
+    drawn.status = find_allowed(&state, logits.size());
+    if (!drawn.status.ok()) return;
+  }
   const auto result =
       sample({.logits = logits,
               .params = &request.sampling,
               .history = &state.history,
               .banned = state.banned,
+              .allowed = state.allowed,
               .key = {.seed = request.sampling.seed, .stream = static_cast<uint64_t>(state.choice)},
               .position = task.position},
              scratch);
-  Drawn& drawn = *task.drawn;
   drawn.status = result.status();
-  if (!result.ok()) return;
+  if (state.matcher != nullptr && absl::IsInvalidArgument(drawn.status)) {
+    drawn.status = invalid_input(
+        "no token can continue the answer: the demanded structure, min_tokens, bans and logit_bias "
+        "exclude all of the vocabulary here");
+  }
+  if (!drawn.status.ok()) return;
+  if (state.matcher != nullptr) drawn.status = accept(&state, result->token);
+  if (!drawn.status.ok()) return;
   drawn.token = result->token;
   drawn.logprob = result->logprob;
   drawn.top.assign(result->top.begin(), result->top.end());

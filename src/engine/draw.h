@@ -6,10 +6,12 @@
 #include <absl/status/status.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "compute/tensor/tensor.h"
+#include "engine/grammar/compiled_grammar.h"
 #include "engine/request.h"
 #include "engine/runner.h"
 #include "engine/sample/sampler.h"
@@ -29,7 +31,7 @@ struct DrawingSequence {
   SequenceId id;
   const Request* request = nullptr;   // outlives the sequence
   int choice = 0;                     // of the request, whose choices have consecutive ids
-  std::vector<int32_t> end_tokens{};  // impossible before Request::min_tokens
+  std::vector<int32_t> end_tokens{};  // impossible before Request::min_tokens, or within a grammar
   int beam_candidates = 0;            // of a beam: `Drawn::top` has so many and no token is drawn
 };
 
@@ -62,6 +64,9 @@ class Drawer {
     int beam_candidates = 0;
     std::vector<int32_t> banned;
     SamplingHistory history;
+    std::unique_ptr<GrammarMatcher> matcher;  // null: any text will do
+    std::vector<int32_t> ends;                // with a matcher: the end tokens
+    std::vector<uint64_t> allowed;            // the mask of the next token, likewise
   };
   struct Prompt {
     const Request* request = nullptr;
@@ -80,6 +85,8 @@ class Drawer {
 
   void add_prompt_tasks(const StepPlan& plan, MatView logits);
   void run(Task* task, SamplerScratch* scratch) const;
+  static absl::Status find_allowed(State* state, size_t vocab);
+  static absl::Status accept(State* state, int32_t token);
   static void draw_token(const Task& task, std::span<const float> logits, SamplerScratch* scratch);
   static void list_candidates(const Task& task, std::span<const float> logits,
                               SamplerScratch* scratch);

@@ -13,7 +13,8 @@
 
 namespace brisk {
 
-struct Adapter;  // engine/adapters.h
+struct Adapter;         // engine/adapters.h
+class CompiledGrammar;  // engine/grammar/compiled_grammar.h
 
 // How a token is drawn from the logits, in this order: bans, bias, penalties, temperature, top-k,
 // top-p, min-p, typical, draw. Names and meanings as in vLLM and the OpenAI API.
@@ -64,6 +65,9 @@ struct Request {
   int prompt_logprobs = -1;
   // Of the engine's registry; null: the model as it is.
   std::shared_ptr<const Adapter> adapter{};
+  // Which texts the answers may be; null: all. Of the model's vocabulary. An end token is possible
+  // where a text may end, and the only possibility where it must.
+  std::shared_ptr<const CompiledGrammar> grammar{};
 };
 
 enum class FinishReason : uint8_t {

@@ -64,6 +64,9 @@ absl::Status validate_logit_bias(const SamplingParams& params, int vocab_size) {
 }
 
 absl::Status validate_beam_search(const Request& request) {
+  if (request.grammar != nullptr) {
+    return invalid_input("a beam search cannot be combined with structured output");
+  }
   const double penalty = request.beam_search->length_penalty;
   if (!is_within(penalty, -kLengthPenaltyMax, kLengthPenaltyMax)) {
     return invalid_input("length_penalty is {}; it must be between -{} and {}", penalty,
@@ -127,6 +130,9 @@ absl::Status validate(const Request& request, int vocab_size) {
     }
   }
   if (request.beam_search.has_value()) BRISK_RETURN_IF_ERROR(validate_beam_search(request));
+  if (request.grammar != nullptr && request.ignore_eos) {
+    return invalid_input("ignore_eos cannot be combined with structured output, which has an end");
+  }
   if (request.choices < 1 || request.choices > kChoicesMax) {
     return invalid_input("n is {}; it must be between 1 and {}", request.choices, kChoicesMax);
   }

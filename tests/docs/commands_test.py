@@ -46,6 +46,13 @@ def real(command, directory):
             word = word.removesuffix("ADAPTER") + ADAPTER
         elif word == "FILE":
             word = str(text)
+        elif word == "schema.json":
+            schema = '{"properties": {"name": {"type": "string", "maxLength": 9}}}'
+            (directory / word).write_text(schema)
+            word = str(directory / word)
+        elif word == "list.gbnf":
+            (directory / word).write_text('root ::= ("- " [a-z]{1,9} "\\n"){1,3}\n')
+            word = str(directory / word)
         elif word == "keys.txt":
             (directory / word).write_text("sk-alice 3\nsk-bob\n")
             word = str(directory / word)

@@ -3,9 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <functional>
-#include <map>
+#include <thread>
 
 #include "base/rng.h"
 #include "engine/engine.h"
@@ -217,6 +218,14 @@ class BeamSearchInEngine : public testing::Test {
     }
   }
 
+  // What ended has given its blocks back; statistics follow a moment later.
+  bool all_free() const {
+    for (int i = 0; i < 2000 && engine_->stats().kv_blocks_used > 0; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return engine_->stats().kv_blocks_used == 0;
+  }
+
   std::vector<Tokens> search(const Tokens& prompt, int beams, int max_tokens) {
     return read(engine_->submit(search_request(prompt, beams, max_tokens)).value().get());
   }
@@ -277,7 +286,7 @@ TEST_F(BeamSearchInEngine, AnswersAreTheSameAmongOthersAndWhenTheyGiveWay) {
   for (size_t i = 1; i < all.size(); i += 2) EXPECT_EQ(read(all[i].get()), alone);
   for (size_t i = 0; i < all.size(); i += 2) read(all[i].get());
   EXPECT_GT(engine_->stats().preemptions, 0);
-  EXPECT_EQ(engine_->stats().kv_blocks_used, 0);
+  EXPECT_TRUE(all_free());
 }
 
 TEST_F(BeamSearchInEngine, ACancelledSearchLeavesNothing) {
@@ -289,7 +298,7 @@ TEST_F(BeamSearchInEngine, ACancelledSearchLeavesNothing) {
   }
   EXPECT_TRUE(generation->done());
   EXPECT_EQ(search({1, 4}, 2, 5).size(), 2u);
-  EXPECT_EQ(engine_->stats().kv_blocks_used, 0);
+  EXPECT_TRUE(all_free());
 }
 
 TEST_F(BeamSearchInEngine, RefusesWhatCannotRunAtOnceOrChangesTheModelsSay) {

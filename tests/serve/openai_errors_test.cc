@@ -96,8 +96,6 @@ TEST_F(OpenAiErrorsTest, RefusesWrongCompletions) {
       {R"({"prompt":"a","bad_words":["one of more tokens than are allowed"]})", "bad_words"},
       {R"({"prompt":"a","max_tokens":0,"stream":true})", "max_tokens"},
       {R"({"prompt":"a","truncate_prompt_tokens":0})", "truncate_prompt_tokens"},
-      {R"({"prompt":"a","structured_outputs":{"regex":"a"}})", "structured_outputs"},
-      {R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format"},
       {R"({"prompt":"a","no_such_thing":null})", "no_such_thing"},
       {R"({"prompt":"a","model":7})", "model"},
   };
@@ -125,8 +123,6 @@ TEST_F(OpenAiErrorsTest, RefusesWrongChats) {
       {R"({"messages":[{"role":"user","content":"refuse me"}]})", "messages"},
       {R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function"}]})", "tools"},
       {R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
-      {R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema"}})",
-       "response_format"},
       {R"({"messages":[{"role":"user","content":"a"}],"logprobs":2})", "logprobs"},
       {R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", "top_logprobs"},
       {R"({"messages":[{"role":"user","content":"a"}],"logprobs":true,"top_logprobs":21})",

@@ -39,6 +39,24 @@ void allow_only(std::span<const int32_t> tokens, std::span<const float> given,
   }
 }
 
+// Whole words of the mask are most often all or nothing.
+void allow_only(std::span<const uint64_t> mask, std::vector<float>* adjusted) {
+  constexpr size_t kBits = 64;
+  for (size_t begin = 0; begin < adjusted->size(); begin += kBits) {
+    const uint64_t word = begin / kBits < mask.size() ? mask[begin / kBits] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const std::span<float> logits =
+        std::span(*adjusted).subspan(begin, std::min(kBits, adjusted->size() - begin));
+    if (word == 0) {
+      std::ranges::fill(logits, kImpossible);
+      continue;
+    }
+    for (size_t bit = 0; bit < logits.size(); ++bit) {
+      if (((word >> bit) & 1) == 0) logits[bit] = kImpossible;
+    }
+  }
+}
+
 bool is_at_its_end(std::span<const int32_t> bad_word, const SamplingHistory* history) {
   const auto before = bad_word.first(bad_word.size() - 1);
   return before.empty() || (history != nullptr && history->ends_with(before));
@@ -49,13 +67,14 @@ std::span<const float> adjust(const SampleInput& input, std::vector<float>* adju
   const SamplingParams& params = *input.params;
   const bool has_penalties = input.history != nullptr && penalizes(params);
   const bool allows_all = params.allowed_tokens.empty();
-  if (allows_all && params.bad_words.empty() && input.banned.empty() && params.logit_bias.empty() &&
-      !has_penalties) {
+  if (allows_all && input.allowed.empty() && params.bad_words.empty() && input.banned.empty() &&
+      params.logit_bias.empty() && !has_penalties) {
     return input.logits;
   }
 
   if (allows_all) adjusted->assign(input.logits.begin(), input.logits.end());
   if (!allows_all) allow_only(params.allowed_tokens, input.logits, adjusted);
+  if (!input.allowed.empty()) allow_only(input.allowed, adjusted);
   const auto logit_of = [&](int32_t token) -> float& {
     BRISK_CHECK(token >= 0 && static_cast<size_t>(token) < adjusted->size());
     return (*adjusted)[static_cast<size_t>(token)];

@@ -3,8 +3,9 @@
 //
 // The steps, in this order, over a vocabulary of ids 0, 1, ...
 //  0. Log-probabilities to report are log softmax of the logits as given, before any step below.
-//  1. Banned tokens get -infinity: those that are not among allowed_tokens where there are any, the
-//     last of a bad word whose other tokens end the output, and `banned`. Then each logit_bias is
+//  1. Banned tokens get -infinity: those that are not among allowed_tokens where there are any,
+//     those outside the mask `allowed` where there is one, the last of a bad word whose other
+//     tokens end the output, and `banned`. Then each logit_bias is
 //     added to its token.
 //  2. Repetition penalty r, for tokens of the prompt or the output: logit > 0 ? logit / r : logit *
 //  r
@@ -69,8 +70,10 @@ struct SampleInput {
   const SamplingParams* params = nullptr;    // REQUIRES: validate(Request) accepts them
   const SamplingHistory* history = nullptr;  // null: empty
   std::span<const int32_t> banned{};         // e.g. end tokens before min_tokens
-  RngKey key{};                              // {seed, choice}
-  int64_t position = 0;                      // of the token to draw in its sequence
+  // A bit for each token, the lowest ids in the lowest bits of the first word. Empty: all.
+  std::span<const uint64_t> allowed{};
+  RngKey key{};          // {seed, choice}
+  int64_t position = 0;  // of the token to draw in its sequence
 };
 
 // Memory that calls reuse; one a thread. Nothing allocates once it has seen a vocabulary.

@@ -160,17 +160,13 @@ void read_the_rest(Fields& fields) {
         "prompt_cache_retention", "prediction", "spaces_between_special_tokens"}) {
     fields.ignore(name);
   }
-  for (const char* name : {"structured_outputs", "guided_json", "guided_regex", "guided_choice",
-                           "guided_grammar", "logits_processors"}) {
-    fields.refuse(name, kNotYet);
-  }
-  fields.refuse("response_format", "of any type but text is not supported by this server yet",
-                {{"type", "text"}});
+  fields.refuse("logits_processors", kNotYet);
 }
 
 }  // namespace
 
-GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& defaults) {
+GenerationSpec read_generation_spec(Fields& fields, std::string_view body,
+                                    const GenerationDefaults& defaults) {
   GenerationSpec spec;
   spec.model = fields.string("model", "");
   read_sampling(fields, defaults, spec.request.sampling);
@@ -181,6 +177,7 @@ GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& de
   read_stops(fields, spec);
   read_stream(fields, spec);
   read_prompt_logprobs(fields, spec);
+  spec.structured = read_structured_output(fields, body);
   spec.request.choices = static_cast<int>(fields.integer("n", 1, {1, kChoicesMax}));
   read_beam_search(fields, spec.request);
   spec.request.min_tokens = static_cast<int>(fields.integer("min_tokens", 0, {0, kInt32Max}));

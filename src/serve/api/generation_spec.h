@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/request.h"
 #include "model/checkpoint/config.h"
 #include "serve/api/json_fields.h"
+#include "serve/api/structured_output.h"
 
 namespace brisk::api {
 
@@ -19,7 +21,8 @@ struct GenerationSpec {
   Request request;                // without prompt; max_tokens is meaningless
   std::optional<int> max_tokens;  // when the client says so; may be 0
   std::vector<std::string> stop;
-  std::vector<std::string> bad_words;  // not in `request` yet, which has them as tokens
+  std::vector<std::string> bad_words;          // not in `request` yet, which has them as tokens
+  std::optional<StructuredOutput> structured;  // not in `request` yet, which has it compiled
   bool include_stop = false;
   bool skip_special_tokens = true;
   std::optional<int64_t> truncate_prompt_tokens;  // keep the last so many; -1: as many as fit
@@ -28,7 +31,9 @@ struct GenerationSpec {
 };
 
 // Reads the fields that completions and chat completions share. Faults go to `fields`.
-// `defaults` are the checkpoint's own; an absent seed becomes a random one.
-GenerationSpec read_generation_spec(Fields& fields, const GenerationDefaults& defaults);
+// `body` is what they were parsed from. `defaults` are the checkpoint's own; an absent seed becomes
+// a random one.
+GenerationSpec read_generation_spec(Fields& fields, std::string_view body,
+                                    const GenerationDefaults& defaults);
 
 }  // namespace brisk::api

@@ -174,7 +174,7 @@ absl::StatusOr<CompletionRequest> parse_completion(std::string_view body,
   BRISK_ASSIGN_OR_RETURN(const Json json, parse_object(body));
   Fields fields(json);
   CompletionRequest request;
-  request.spec = read_generation_spec(fields, defaults);
+  request.spec = read_generation_spec(fields, body, defaults);
   const Json* prompt = fields.find("prompt");
   if (prompt == nullptr) return bad_param("prompt", "prompt is missing");
   BRISK_ASSIGN_OR_RETURN(request.prompts, read_prompts(*prompt));
@@ -203,7 +203,7 @@ absl::StatusOr<ChatRequest> parse_chat(std::string_view body, const GenerationDe
   BRISK_ASSIGN_OR_RETURN(const OrderedJson ordered, parse_ordered_json(body));
   Fields fields(json);
   ChatRequest request;
-  request.spec = read_generation_spec(fields, defaults);
+  request.spec = read_generation_spec(fields, body, defaults);
   if (fields.find("messages") == nullptr) return bad_param("messages", "messages is missing");
   BRISK_ASSIGN_OR_RETURN(request.messages, normalize_messages(ordered["messages"]));
   if (fields.find("max_completion_tokens") != nullptr) {

@@ -79,6 +79,15 @@ absl::Status encode_bad_words(const Tokenizer& tokenizer, const std::vector<std:
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::shared_ptr<const CompiledGrammar>> compile(
+    const ServedModel& model, const std::optional<StructuredOutput>& structured) {
+  if (!structured.has_value()) return nullptr;
+  auto grammar = model.grammars->compile(structured->source);
+  if (grammar.ok()) return grammar;
+  const std::string& param = structured->param;
+  return bad_param(param, fmt::format("{}: {}", param, message_of(grammar.status())));
+}
+
 }  // namespace
 
 absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationSpec& spec,
@@ -109,6 +118,7 @@ absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationS
   request.prompt = std::move(prompt);
   BRISK_RETURN_IF_ERROR(
       encode_bad_words(*model.tokenizer, spec.bad_words, &request.sampling.bad_words));
+  BRISK_ASSIGN_OR_RETURN(request.grammar, compile(model, spec.structured));
   const int64_t max_tokens =
       spec.max_tokens.value_or(max_tokens_default > 0 ? max_tokens_default : room);
   request.max_tokens = static_cast<int>(std::min(max_tokens, room));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/grammar_cache.h"
 #include "serve/api/generation_spec.h"
 #include "serve/api/openai_request.h"
 
@@ -28,6 +29,8 @@ struct ServedModel {
   int64_t created = 0;                   // Unix time
   GenerationDefaults defaults;
   ChatRenderer renderer;
+
+  std::shared_ptr<GrammarCache> grammars;  // of the engine's model; the service makes one
 
   std::string lora_directory;  // where adapters may be loaded from over HTTP; empty: nowhere
 
@@ -49,9 +52,9 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatRequ
 // Renders and encodes a chat. A template that writes BOS itself never gets a second one.
 absl::StatusOr<std::vector<int32_t>> encode_chat(const ServedModel& model, const ChatRequest& chat);
 
-// `spec`'s request for `prompt`, cut and limited to the model's context. `max_tokens_default` 0:
-// the rest of the context. Errors: InvalidArgument, context_length_exceeded; NotFound,
-// model_not_found.
+// `spec`'s request for `prompt`, cut and limited to the model's context, and constrained as it
+// asks. `max_tokens_default` 0: the rest of the context. Errors: InvalidArgument,
+// context_length_exceeded; NotFound, model_not_found.
 absl::StatusOr<Request> make_request(const ServedModel& model, const GenerationSpec& spec,
                                      std::vector<int32_t> prompt, int max_tokens_default);
 

@@ -64,6 +64,11 @@ absl::StatusOr<Json> template_body(const ServedModel& model, const std::string& 
   return Json{{"prompt", std::move(text)}};
 }
 
+ServedModel with_grammars(ServedModel model) {
+  model.grammars = std::make_shared<GrammarCache>(model.engine->model());
+  return model;
+}
+
 http::Response response_or_error(const absl::StatusOr<Json>& json) {
   return json.ok() ? json_response(*json) : openai_error(json.status());
 }
@@ -71,7 +76,7 @@ http::Response response_or_error(const absl::StatusOr<Json>& json) {
 }  // namespace
 
 Service::Service(ServedModel model, const MetricsOptions& metrics)
-    : model_(std::move(model)),
+    : model_(with_grammars(std::move(model))),
       metrics_(metrics),
       openai_(model_, metrics_),
       lora_(model_, model_.lora_directory) {}
