@@ -88,7 +88,10 @@ double EngineImpl::predicted_first_token_seconds(const Request& request) const {
   }
   input.prompt_tokens = std::ssize(request.prompt);
   input.backlog.prompt_tokens += waiting.prompt_tokens;
-  input.backlog.waiting = waiting.requests;
+  // What waits beyond the new requests has run before, and goes first.
+  const int64_t resumed =
+      std::max<int64_t>(input.backlog.waiting - mailbox_->waiting_before(INT_MAX).requests, 0);
+  input.backlog.waiting = waiting.requests + resumed;
   return static_cast<double>(predict_first_token(input)) * 1e-9;
 }
 

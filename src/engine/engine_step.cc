@@ -157,6 +157,7 @@ void EngineImpl::publish_stats() {
   stats_ = stats;
   prediction_ = {
       .backlog = {.prompt_tokens = now.prompt_tokens_left,
+                  .waiting = now.waiting,
                   .running = now.running,
                   .running_max = std::min(options_.sequences_max, options_.tokens_per_step_max),
                   .lacks_room = now.lacks_room,
