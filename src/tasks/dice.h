@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,6 +34,14 @@ class Dice {
   template <class T>
   void shuffle(std::vector<T>& items) {
     for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);
+  }
+
+  // 0 to count - 1, in random order.
+  std::vector<size_t> order(size_t count) {
+    std::vector<size_t> indices(count);
+    std::iota(indices.begin(), indices.end(), size_t{0});
+    shuffle(indices);
+    return indices;
   }
 
   // `count` different ones, in random order. REQUIRES: count <= from.size().

@@ -14,7 +14,17 @@ struct Exercise {
   std::string question;
   std::string work;    // lines of the reply before the answer, each with its line break
   std::string answer;  // the last line of the reply, or all of it where it is not graded
-  std::string text;    // a plain text; then all of the above is empty
+
+  // Makes what was asked until now an earlier turn: the next question may be about the same things.
+  void ask_more() {
+    before.push_back({Role::kUser, std::move(question)});
+    before.push_back({Role::kAssistant, work + answer});
+    question.clear();
+    work.clear();
+    answer.clear();
+  }
+
+  std::string text;  // a plain text; then all of the above is empty
   // What is asked, however it is phrased: its hash decides the split.
   std::string key;
   // The whole space is so small that it is learnt by heart: every split draws from all of it.
@@ -38,6 +48,7 @@ void draw_compare(Level level, Dice& dice, Exercise& exercise);
 // reading.cc
 void draw_lookup(Level level, Dice& dice, Exercise& exercise);
 void draw_who(Level level, Dice& dice, Exercise& exercise);
+void draw_recite(Level level, Dice& dice, Exercise& exercise);
 
 // logic.cc
 void draw_logic(Level level, Dice& dice, Exercise& exercise);

@@ -88,13 +88,27 @@ void draw_count(Level level, Dice& dice, Exercise& exercise) {
   const int count = draw_size(level, dice, {3, 6}, {7, 10}, {12, 16});
   const auto alphabet = dice.pick_some(letters(), 3);
   const Items items = draw_items(alphabet, count, dice);
-  const std::string letter(alphabet.front());
-  exercise.question = expand(
-      "[How many {letter} are in|Count the letter {letter} in|How often does {letter} occur in]: "
-      "{list}",
-      {{"letter", letter}, {"list", join(items, " ")}}, dice);
-  exercise.key = "count " + letter + ' ' + join(items, " ");
-  exercise.answer = std::to_string(std::count(items.begin(), items.end(), letter));
+  const std::string list = join(items, " ");
+  const int questions = dice.between(1, static_cast<int>(alphabet.size()));
+  for (int i = 0; i < questions; ++i) {
+    if (i > 0) exercise.ask_more();
+    const std::string letter(alphabet[static_cast<size_t>(i)]);
+    const Slots slots = {{"letter", letter}, {"list", list}};
+    exercise.question = i > 0 ? expand("And how many {letter}?", slots, dice)
+                              : expand(
+                                    "[How many {letter} are in|Count the letter {letter} in|How "
+                                    "often does {letter} occur in]: {list}",
+                                    slots, dice);
+    int seen = 0;
+    for (const std::string& item : items) {
+      if (item == letter) ++seen;
+      if (!exercise.work.empty()) exercise.work += ' ';
+      exercise.work += item + std::to_string(seen);
+    }
+    exercise.work += '\n';
+    exercise.answer = std::to_string(seen);
+  }
+  exercise.key = "count " + list;
 }
 
 }  // namespace brisk::tasks

@@ -23,6 +23,7 @@ constexpr std::array kTasks = {
     Task{"system", "obey what the system turn says about the form of answers", true, true, 5,
          draw_system},
     Task{"dialogue", "remember what was said in earlier turns", true, true, 5, draw_dialogue},
+    Task{"recite", "find many things in a table or a list", false, true, 5, draw_recite},
     Task{"talk", "greetings, questions about itself, simple facts", false, false, 4, draw_talk},
     Task{"story", "short stories as plain texts", false, false, 3, draw_story},
     Task{"tell", "short stories about what the user names", false, false, 3, draw_tell},

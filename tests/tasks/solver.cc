@@ -14,6 +14,14 @@ namespace {
 using std::string;
 using Strings = std::vector<string>;
 
+// What the first question is about, which later ones of the same conversation refer to.
+string given_in(const Sample& sample) {
+  for (const Message& message : sample.messages) {
+    if (message.role == Role::kUser) return message.content;
+  }
+  return "";
+}
+
 string question_of(const Sample& sample) {
   return sample.messages[sample.messages.size() - 2].content;
 }
@@ -53,13 +61,14 @@ string solve_sort(const string& question) {
   return joined(items);
 }
 
-string solve_count(const string& question) {
-  const size_t colon = question.find(": ");
+// `given`: the turn that shows the list; `asked`: the last question about it.
+string solve_count(const string& given, const string& asked) {
   string letter;
-  for (const string& word : split(question.substr(0, colon))) {
+  for (string word : split(asked.substr(0, asked.find(": ")))) {
+    if (word.back() == '?') word.pop_back();
     if (word.size() == 1) letter = word;
   }
-  const Strings items = list_of(question);
+  const Strings items = list_of(given);
   return std::to_string(std::count(items.begin(), items.end(), letter));
 }
 
@@ -79,8 +88,8 @@ string solve_compare(const string& question) {
                                 : *std::min_element(numbers.begin(), numbers.end()));
 }
 
-string solve_lookup(const string& question) {
-  std::istringstream lines(question);
+string solve_lookup(const string& given, const string& question) {
+  std::istringstream lines(given);
   std::map<string, string> values;
   std::map<string, string> keys;
   string line;
@@ -89,15 +98,16 @@ string solve_lookup(const string& question) {
     values[line.substr(0, colon)] = line.substr(colon + 2);
     keys[line.substr(colon + 2)] = line.substr(0, colon);
   }
-  string asked = split(line).back();
+  string asked = split(question).back();
   asked.pop_back();
-  return line.starts_with("Who") || line.starts_with("Which") ? keys[asked] : values[asked];
+  if (values.contains(asked)) return asked + ": " + values[asked];
+  return "Key of " + asked + ": " + keys[asked];
 }
 
-string solve_who(const string& question) {
+string solve_who(const string& given, const string& question) {
   std::map<string, string> owner;
   std::map<string, string> place;
-  std::istringstream sentences(question);
+  std::istringstream sentences(given);
   string sentence;
   while (std::getline(sentences >> std::ws, sentence, '.') && !has(sentence, "?")) {
     const Strings w = split(sentence);
@@ -107,14 +117,16 @@ string solve_who(const string& question) {
     if (w[1] == "is") place[w[0]] = w[4];
     if (w[1] == "goes" || w[1] == "walks" || w[1] == "runs") place[w[0]] = w[4];
   }
-  Strings asked = split(sentence);
+  const size_t last = question.rfind(". ");
+  Strings asked = split(last == string::npos ? question : question.substr(last + 2));
   asked.back().pop_back();
-  if (asked[0] == "Who") return owner[asked[3]];
+  if (asked[0] == "Who") return "The " + asked[3] + " is with " + owner[asked[3]] + '.';
   if (asked[0] == "Where") {
-    return asked[2] == "the" ? place[owner[asked[3]]] : place[asked[2]];
+    return asked[2] == "the" ? "The " + asked[3] + " is in the " + place[owner[asked[3]]] + '.'
+                             : asked[2] + " is in the " + place[asked[2]] + '.';
   }
   for (const auto& [object, name] : owner) {
-    if (name == asked[2]) return object;
+    if (name == asked[2]) return name + " has the " + object + '.';
   }
   return "";
 }
@@ -252,13 +264,13 @@ string solve(const Sample& sample) {
     return joined(items);
   }
   if (task == "sort") return solve_sort(question);
-  if (task == "count") return solve_count(question);
+  if (task == "count") return solve_count(given_in(sample), question);
   if (task == "add" || task == "subtract" || task == "multiply") {
     return solve_arithmetic(task, question);
   }
   if (task == "compare") return solve_compare(question);
-  if (task == "lookup") return solve_lookup(question);
-  if (task == "who") return solve_who(question);
+  if (task == "lookup") return solve_lookup(given_in(sample), question);
+  if (task == "who") return solve_who(given_in(sample), question);
   if (task == "logic") return solve_logic(question);
   if (task == "json") return solve_json(question);
   if (task == "tool") return solve_tool(sample);
