@@ -13,6 +13,7 @@
 #include "compute/tensor/half.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/safetensors_writer.h"
+#include "train/attention_map.h"
 
 namespace brisk::train {
 namespace {
@@ -151,6 +152,7 @@ Distillation::Distillation(const LlamaModel& student, const Teacher& teacher,
                            const DistillSettings& settings, uint64_t seed)
     : teacher_(teacher), settings_(settings), type_(student.type()) {
   BRISK_CHECK((teacher.model == nullptr) != (teacher.cache == nullptr));
+  BRISK_CHECK(teacher.model != nullptr || settings.attention_weight <= 0);
   if (settings.hidden_weight <= 0) return;
   BRISK_CHECK(teacher.model != nullptr);
   const int64_t rows = teacher.model->shape().dim, columns = student.shape().dim;
@@ -184,17 +186,24 @@ void Distillation::learn(LlamaModel& model, const Batch& batch, int64_t learned_
   Targets targets = {.tokens = learned.tokens, .weights = learned.weights};
   targets.alpha = settings_.alpha;
   targets.temperature = settings_.temperature;
+  const bool compares_attention = settings_.attention_weight > 0;
+  at::Tensor student_qkv, teacher_attention;
   if (teacher_.model != nullptr) {
     const at::NoGradGuard no_grad;
-    targets.teacher_hidden =
-        teacher_.model->forward(teacher_.model->input_of(batch)).index_select(0, learned.rows);
-    targets.teacher_head = teacher_.model->head().compute;
+    LlamaModel& teacher = *teacher_.model;
+    const ModelInput read = teacher.input_of(batch);
+    at::Tensor qkv;
+    targets.teacher_hidden = teacher.forward(read, &qkv).index_select(0, learned.rows);
+    targets.teacher_head = teacher.head().compute;
+    if (compares_attention) {
+      teacher_attention = mean_attention(qkv, read.layout, teacher.rotary(), learned.rows);
+    }
   } else {
     TeacherCache::Top top = teacher_.cache->at(batch);
     targets.top_logits = std::move(top.logits);
     targets.top_tokens = std::move(top.tokens);
   }
-  const at::Tensor hidden = model.forward(input).index_select(0, learned.rows);
+  const at::Tensor hidden = model.forward(input, &student_qkv).index_select(0, learned.rows);
   at::Tensor loss = output_loss(hidden, model.head(), targets, sums);
   if (projection_.master.defined()) {
     const at::Tensor distance =
@@ -202,6 +211,12 @@ void Distillation::learn(LlamaModel& model, const Batch& batch, int64_t learned_
     const double share = static_cast<double>(settings_.hidden_weight) /
                          static_cast<double>(projection_.master.size(0) * learned_total);
     loss = loss + distance.pow(2).sum().mul(share);
+  }
+  if (compares_attention) {
+    const at::Tensor attention =
+        mean_attention(student_qkv, input.layout, model.rotary(), learned.rows);
+    loss = loss + attention_divergence(teacher_attention, attention, learned.weights)
+                      .mul(settings_.attention_weight);
   }
   if (loss.requires_grad()) loss.backward();
 }

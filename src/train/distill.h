@@ -20,6 +20,8 @@ struct DistillSettings {
   float alpha = 0.5f;       // (1 - alpha) cross-entropy + alpha T^2 KL
   float temperature = 1;    // T
   float hidden_weight = 0;  // of the last hidden states' mean squared distance; 0: not learned
+  // Of the divergence between the last layers' attention, averaged over heads; 0: not learned.
+  float attention_weight = 0;
 };
 
 // The best tokens of a teacher at every learned token of a corpus, on disk: safetensors with

@@ -36,9 +36,43 @@ void round_ternary(const float* in, int64_t count, float* out) {
   }
 }
 
+constexpr float kClips[] = {0.95f, 0.9f, 0.85f, 0.8f, 0.75f, 0.7f};  // besides 1
+
+float squared_error(const float* a, const float* b, int64_t count) {
+  float sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum;
+}
+
+// round_trip() of each block cut off where that brings it nearest to what it was.
+void round_trip_clipped(DType dtype, const float* in, int64_t count, float* out) {
+  const int64_t size = format_of(dtype).block_values;
+  if (size == 1) return round_trip(dtype, in, count, out);
+  thread_local std::vector<float> clipped, rounded;
+  clipped.resize(static_cast<size_t>(size));
+  rounded.resize(static_cast<size_t>(size));
+  round_trip(dtype, in, count, out);
+  for (int64_t at = 0; at < count; at += size) {
+    float largest = 0;
+    for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(in[at + i]));
+    float least = squared_error(in + at, out + at, size);
+    for (const float clip : kClips) {
+      const float limit = clip * largest;
+      for (int64_t i = 0; i < size; ++i) {
+        clipped[static_cast<size_t>(i)] = std::clamp(in[at + i], -limit, limit);
+      }
+      round_trip(dtype, clipped.data(), size, rounded.data());
+      const float error = squared_error(in + at, rounded.data(), size);
+      if (error >= least) continue;
+      least = error;
+      std::copy(rounded.begin(), rounded.end(), out + at);
+    }
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<QuantFormat> quant_format(std::string_view name) {
+absl::StatusOr<QuantFormat> quant_format(std::string_view name, Clipping clipping) {
   const bool ternary = name == "ternary";
   const std::string stored_as(ternary ? "q8_0" : name);
   if (stored_as == "q4_k_m") {
@@ -47,14 +81,16 @@ absl::StatusOr<QuantFormat> quant_format(std::string_view name) {
   BRISK_ASSIGN_OR_RETURN(const FormatChoice choice, FormatChoice::parse(stored_as));
   QuantFormat format;
   format.stored_as = stored_as;
-  format.rounding = [choice, ternary](const float* rows, int64_t count, int64_t width, float* out) {
+  const bool search = clipping == Clipping::kSearch && !ternary;
+  format.rounding = [=](const float* rows, int64_t count, int64_t width, float* out) {
     // Rows that do not fill the format's blocks get another, as in a file.
     const DType dtype = choice.of({.name = "", .shape = {count, width}}, 1, false);
     if (ternary) {
       round_ternary(rows, count * width, out);
       rows = out;
     }
-    round_trip(dtype, rows, count * width, out);
+    search ? round_trip_clipped(dtype, rows, count * width, out)
+           : round_trip(dtype, rows, count * width, out);
   };
   return format;
 }

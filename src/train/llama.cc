@@ -112,23 +112,33 @@ std::unique_ptr<LlamaModel> LlamaModel::create(const DecoderShape& shape, Comput
 }
 
 absl::StatusOr<std::unique_ptr<LlamaModel>> LlamaModel::load(const Checkpoint& checkpoint,
-                                                             ComputeType type) {
+                                                             ComputeType type,
+                                                             std::span<const int64_t> kept_tokens) {
   BRISK_ASSIGN_OR_RETURN(const Architecture* from, find_architecture(checkpoint.config));
   BRISK_ASSIGN_OR_RETURN(ModelSpec spec, from->spec(checkpoint, 0));
   spec.architecture = from->name;
   const Tensor* embedding = checkpoint.find("model.embed_tokens.weight");
   if (embedding != nullptr) spec.vocab_size = static_cast<int>(embedding->shape.at(0));
   const bool tied = checkpoint.find("lm_head.weight") == nullptr;
-  BRISK_ASSIGN_OR_RETURN(const DecoderShape shape, shape_of(checkpoint.config, spec, tied));
+  BRISK_ASSIGN_OR_RETURN(DecoderShape shape, shape_of(checkpoint.config, spec, tied));
   // Every tensor is there and has its shape: what follows need not check.
   BRISK_RETURN_IF_ERROR(
       bind_weights(checkpoint, from->names(checkpoint.config.layout), spec).status());
+  if (!kept_tokens.empty()) shape.vocab = static_cast<int64_t>(kept_tokens.size());
   std::unique_ptr<LlamaModel> model(new LlamaModel(shape, type));
   for (Weight* weight : model->weights()) {
+    const bool has_tokens = weight == &model->embedding_ || weight == &model->head_;
     float* values = weight->master.data_ptr<float>();
     for (const WeightPart& part : weight->parts) {
       const Tensor* tensor = checkpoint.find(part.name);
       BRISK_CHECK(tensor != nullptr);
+      if (has_tokens && !kept_tokens.empty()) {
+        for (const int64_t token : kept_tokens) {
+          decode_values(*tensor, token * shape.dim, shape.dim, values);
+          values += shape.dim;
+        }
+        continue;
+      }
       decode_values(*tensor, 0, tensor->values(), values);
       values += tensor->values();
     }
@@ -230,13 +240,14 @@ at::Tensor LlamaModel::project(const at::Tensor& x, Weight& weight,
   return y + at::cat(additions, 1).mul(adapter_scale_);
 }
 
-at::Tensor LlamaModel::forward(const ModelInput& input) {
+at::Tensor LlamaModel::forward(const ModelInput& input, at::Tensor* last_qkv) {
   const auto eps = static_cast<float>(shape_.norm_eps);
   at::Tensor x = embed(input.tokens, embedding_);
   at::Tensor branch, normed;
   for (Layer& layer : layers_) {
     std::tie(x, normed) = add_norm(x, branch, layer.attention_norm, eps, type_);
     const at::Tensor qkv = project(normed, layer.qkv, layer.on_qkv);
+    if (last_qkv != nullptr) *last_qkv = qkv;
     branch = project(attention(qkv, input.layout, rotary_), layer.output, layer.on_output);
     std::tie(x, normed) = add_norm(x, branch, layer.ffn_norm, eps, type_);
     const at::Tensor gate_up = project(normed, layer.gate_up, layer.on_gate_up);

@@ -36,9 +36,11 @@ class LlamaModel {
   static std::unique_ptr<LlamaModel> create(const DecoderShape& shape, ComputeType type,
                                             uint64_t seed, double deviation);
 
-  // From a Hugging Face directory that holds a plain llama. Errors say what does not fit.
-  static absl::StatusOr<std::unique_ptr<LlamaModel>> load(const Checkpoint& checkpoint,
-                                                          ComputeType type);
+  // From a Hugging Face directory that holds a plain llama. `kept_tokens`: the ids of those that
+  // become its vocabulary, in their new order; empty: all. Errors say what does not fit.
+  // REQUIRES: the ids are below the checkpoint's vocabulary.
+  static absl::StatusOr<std::unique_ptr<LlamaModel>> load(
+      const Checkpoint& checkpoint, ComputeType type, std::span<const int64_t> kept_tokens = {});
 
   const DecoderShape& shape() const { return shape_; }
   ComputeType type() const { return type_; }
@@ -62,9 +64,11 @@ class LlamaModel {
   void keep_zeros();
 
   ModelInput input_of(const Batch& batch) const;
+  const RotaryTable& rotary() const { return rotary_; }
 
-  // The last hidden states, normed, in the compute type: (tokens, dim).
-  at::Tensor forward(const ModelInput& input);
+  // The last hidden states, normed, in the compute type: (tokens, dim). `last_qkv`, where it is not
+  // null, gets what the last layer's attention reads: (tokens, (heads + 2 kv_heads) head_dim).
+  at::Tensor forward(const ModelInput& input, at::Tensor* last_qkv = nullptr);
   // f32 (tokens, vocab).
   at::Tensor logits(const ModelInput& input);
 

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "tests/train/small_run.h"
+#include "train/attention_map.h"
 
 namespace brisk::train {
 namespace {
@@ -75,6 +76,88 @@ TEST(Distillation, GradientsAreThoseOfTheLoss) {
     weight->master.copy_(before);
     EXPECT_NEAR((above - below) / (2 * step) / squared, 1, 0.02) << weight->parts[0].name;
   }
+}
+
+TEST(AttentionMap, RowsAreDistributionsOverWhatTheySee) {
+  const auto model = LlamaModel::create(tiny_shape(), ComputeType::kF32, 3, 0.2);
+  Batch batch = one_document(random_tokens(24, 1));
+  for (size_t i = 10; i < 24; ++i) {
+    batch.starts[i] = 10;
+    batch.positions[i] -= 10;
+  }
+  const at::NoGradGuard no_grad;
+  const ModelInput input = model->input_of(batch);
+  at::Tensor qkv;
+  model->forward(input, &qkv);
+  const at::Tensor map = mean_attention(qkv, input.layout, model->rotary(), at::arange(24));
+  EXPECT_LT((map.sum(1) - 1).abs().max().item<float>(), 1e-5f);
+  const auto* values = map.data_ptr<float>();
+  for (int64_t row = 0; row < 24; ++row) {
+    for (int64_t column = 0; column < 24; ++column) {
+      const bool seen = column <= row && (row < 10 || column >= 10);
+      EXPECT_EQ(values[row * 24 + column] > 0, seen) << row << ' ' << column;
+    }
+  }
+}
+
+TEST(AttentionMap, OfOneHeadTimesItsValuesIsAttention) {
+  DecoderShape shape = tiny_shape();
+  shape.heads = shape.kv_heads = 1;
+  shape.head_dim = shape.dim;
+  const auto model = LlamaModel::create(shape, ComputeType::kF32, 3, 0.2);
+  const Batch batch = one_document(random_tokens(24, 1));
+  const at::NoGradGuard no_grad;
+  const ModelInput input = model->input_of(batch);
+  at::Tensor qkv;
+  model->forward(input, &qkv);
+  const at::Tensor map = mean_attention(qkv, input.layout, model->rotary(), at::arange(24));
+  const at::Tensor expected = attention(qkv, input.layout, model->rotary());
+  const at::Tensor values = qkv.narrow(1, 2 * shape.head_dim, shape.head_dim);
+  EXPECT_LT((map.matmul(values) - expected).abs().max().item<float>(), 1e-5f);
+}
+
+TEST(Distillation, LearnsWhereItsTeacherLooks) {
+  const TestDirectory directory("attention");
+  SmallTraining training(directory);
+  const auto teacher = LlamaModel::create(tiny_shape(), ComputeType::kF32, 7, 0.2);
+  const auto distance_after = [&](float attention_weight, const std::string& run) {
+    const auto student = LlamaModel::create(student_shape(), ComputeType::kF32, 8, 0.05);
+    Distillation objective(*student, {.model = teacher.get(), .cache = nullptr},
+                           {.alpha = 0, .attention_weight = attention_weight}, 1);
+    training.train(*student, objective, 60, directory / run);
+    const at::NoGradGuard no_grad;
+    training.stream->seek({});
+    const Batch batch = training.stream->next(4);
+    const LearnedRows learned = learned_rows(batch, batch.learned());
+    const auto map_of = [&](LlamaModel& model) {
+      const ModelInput input = model.input_of(batch);
+      at::Tensor qkv;
+      model.forward(input, &qkv);
+      return mean_attention(qkv, input.layout, model.rotary(), learned.rows);
+    };
+    return attention_divergence(map_of(*teacher), map_of(*student), learned.weights).item<double>();
+  };
+  EXPECT_LT(distance_after(5, "with"), 0.8 * distance_after(0, "without"));
+}
+
+TEST(LlamaModel, KeptTokensGetTheirRowsAndNothingElseChanges) {
+  const TestDirectory directory("kept");
+  SmallTraining training(directory);
+  const auto model = LlamaModel::create(tiny_shape(), ComputeType::kF32, 7, 0.1);
+  const std::string out = directory / "model";
+  ASSERT_TRUE(
+      export_model(out, tiny_shape(), model->weights(), training.tokenizer, {.format = "f32"})
+          .ok());
+  const auto checkpoint = open_checkpoint(out).value();
+  const std::vector<int64_t> kept = {7, 3, 200, 41};
+  const auto trimmed = LlamaModel::load(*checkpoint, ComputeType::kF32, kept).value();
+  ASSERT_EQ(trimmed->shape().vocab, 4);
+  const Batch all = one_document({3, 200, 3, 7, 41});
+  const Batch few = one_document({1, 2, 1, 0, 3});
+  const at::Tensor expected =
+      model->logits(model->input_of(all)).index_select(1, at::tensor(kept, at::kLong));
+  const at::Tensor got = trimmed->logits(trimmed->input_of(few));
+  EXPECT_LT((got - expected).abs().max().item<float>(), 1e-5f);
 }
 
 TEST(TeacherCache, WithEveryTokenItTeachesAsTheTeacherDoes) {

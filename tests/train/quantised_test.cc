@@ -99,6 +99,31 @@ TEST(QuantisedTraining, TernaryWeightsHaveThreeValuesInEveryGroup) {
   }
 }
 
+TEST(QuantisedTraining, SearchedClippingErrsLessAndIsWhatTheEncoderKeeps) {
+  Rng rng(3);
+  std::vector<float> weights(64 * 32), plain(weights.size()), clipped(weights.size());
+  for (float& weight : weights) weight = static_cast<float>(rng.next_gaussian());
+  const auto error_of = [&](const std::vector<float>& rounded) {
+    double sum = 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      sum += (weights[i] - rounded[i]) * (weights[i] - rounded[i]);
+    }
+    return sum;
+  };
+  for (const char* name : {"q4_0", "q8_0", "q5_0"}) {
+    quant_format(name, Clipping::kNone)->rounding(weights.data(), 64, 32, plain.data());
+    quant_format(name, Clipping::kSearch)->rounding(weights.data(), 64, 32, clipped.data());
+    // 255 codes reach far enough: nothing is gained by covering less.
+    EXPECT_LE(error_of(clipped), error_of(plain)) << name;
+    if (std::string_view(name) == "q4_0") {
+      EXPECT_LT(error_of(clipped), error_of(plain));
+    }
+    std::vector<float> again(weights.size());
+    quant_format(name, Clipping::kNone)->rounding(clipped.data(), 64, 32, again.data());
+    EXPECT_EQ(std::memcmp(again.data(), clipped.data(), again.size() * sizeof(float)), 0) << name;
+  }
+}
+
 TEST(QuantisedTraining, UnknownFormatsAreNamed) {
   const absl::Status status = quant_format("q9").status();
   EXPECT_NE(message_of(status).find("q4_0"), std::string::npos) << status;

@@ -1,46 +1,59 @@
 #include "apps/train/model_flags.h"
 
-#include <algorithm>
+#include <absl/container/flat_hash_map.h>
+
 #include <filesystem>
 #include <utility>
 
 #include "apps/progress.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "model/checkpoint/checkpoint.h"
 
 namespace brisk {
 namespace {
 
-// Errors: InvalidArgument naming the first token in which two vocabularies differ.
-absl::Status check_same_vocabulary(const std::string& path, const TokenizerData& theirs,
-                                   const train::RunTokenizer& tokenizer) {
-  const auto& a = theirs.tokens;
-  const auto& b = tokenizer.data.tokens;
-  const auto differs = [&](size_t i) { return i >= a.size() || i >= b.size() || a[i] != b[i]; };
-  for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    if (!differs(i)) continue;
-    const auto spelled = [i](const auto& tokens) {
-      return i < tokens.size()
-                 ? Json(tokens[i]).dump(-1, ' ', false, Json::error_handler_t::replace)
-                 : std::string("nothing");
-    };
-    return invalid_input(
-        "{} has another vocabulary than {}: token {} is {} there and {} here. Models that learn "
-        "from each other share a tokenizer",
-        path, tokenizer.path, i, spelled(a), spelled(b));
+// The ids in `theirs` of the tokenizer's tokens; empty when the vocabularies are the same.
+// Errors: InvalidArgument naming the first token that `theirs` does not have.
+absl::StatusOr<std::vector<int64_t>> find_tokens(const std::string& path,
+                                                 const TokenizerData& theirs,
+                                                 const train::RunTokenizer& tokenizer) {
+  const std::vector<std::string>& wanted = tokenizer.data.tokens;
+  if (theirs.tokens == wanted) return std::vector<int64_t>();
+  absl::flat_hash_map<std::string_view, int64_t> ids;
+  for (const std::string& token : theirs.tokens) {
+    ids.emplace(token, static_cast<int64_t>(ids.size()));
   }
-  return absl::OkStatus();
+  std::vector<int64_t> found;
+  for (const std::string& token : wanted) {
+    const auto it = ids.find(token);
+    if (it == ids.end()) {
+      return invalid_input(
+          "{} has another vocabulary than {}: it does not know token {}, {}. A model can learn "
+          "from "
+          "one that knows all of its tokens",
+          path, tokenizer.path, found.size(),
+          Json(token).dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+    found.push_back(it->second);
+  }
+  return found;
 }
 
 absl::StatusOr<std::unique_ptr<train::LlamaModel>> load_llama(
     const std::string& path, const TrainingFlags& training, const train::RunTokenizer& tokenizer) {
   BRISK_ASSIGN_OR_RETURN(const auto checkpoint, open_checkpoint(path));
   BRISK_ASSIGN_OR_RETURN(const train::ComputeType type, parse_precision(training.precision));
-  auto model = train::LlamaModel::load(*checkpoint, type);
+  std::vector<int64_t> kept;
+  if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
+    BRISK_ASSIGN_OR_RETURN(kept, find_tokens(path, checkpoint->tokenizer, tokenizer));
+  }
+  auto model = train::LlamaModel::load(*checkpoint, type, kept);
   if (!model.ok()) return annotate(model.status(), path);
   const train::DecoderShape& shape = (*model)->shape();
-  if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
-    BRISK_RETURN_IF_ERROR(check_same_vocabulary(path, checkpoint->tokenizer, tokenizer));
+  if (!kept.empty()) {
+    spdlog::info("{}: of its {} tokens the {} of {} are kept", path,
+                 checkpoint->tokenizer.tokens.size(), kept.size(), tokenizer.path);
   }
   if (shape.vocab != tokenizer.tokenizer->vocab_size()) {
     return invalid_input("{} knows {} tokens, {} has {}: models and their tokenizer must agree",
@@ -83,7 +96,9 @@ void add_start_flags(CLI::App& app, ModelFlags& flags) {
 }
 
 void add_teacher_flags(CLI::App& app, TeacherFlags& flags) {
-  app.add_option("--teacher", flags.teacher, "The directory of a model with the same tokenizer");
+  app.add_option(
+      "--teacher", flags.teacher,
+      "The directory of a model with the same tokenizer, or one that has all its tokens");
   app.add_option("--alpha", flags.settings.alpha,
                  "Share of the teacher: (1 - alpha) cross-entropy + alpha T^2 KL")
       ->check(CLI::Range(0.0, 1.0))
@@ -94,6 +109,11 @@ void add_teacher_flags(CLI::App& app, TeacherFlags& flags) {
   app.add_option("--hidden", flags.settings.hidden_weight,
                  "Weight of the distance between the last hidden states, through a learned "
                  "projection")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option(
+         "--attention", flags.settings.attention_weight,
+         "Weight of the divergence between what the last layers look at, averaged over heads")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--teacher-cache", flags.cache,
@@ -142,8 +162,8 @@ absl::StatusOr<TeachingParts> make_objective(const TeacherFlags& flags,
     parts.objective = std::make_unique<train::NextToken>();
     return parts;
   }
-  if (cached && flags.settings.hidden_weight > 0) {
-    return invalid_input("--hidden needs the teacher itself, not --teacher-cache");
+  if (cached && (flags.settings.hidden_weight > 0 || flags.settings.attention_weight > 0)) {
+    return invalid_input("--hidden and --attention need the teacher itself, not --teacher-cache");
   }
   if (!cache_is_there) {
     BRISK_ASSIGN_OR_RETURN(parts.teacher, load_llama(flags.teacher, training, tokenizer));
@@ -180,6 +200,7 @@ Json settings_of(const TeacherFlags& flags) {
           {"alpha", flags.settings.alpha},
           {"temperature", flags.settings.temperature},
           {"hidden", flags.settings.hidden_weight},
+          {"attention", flags.settings.attention_weight},
           {"teacher-cache", flags.cache}};
 }
 

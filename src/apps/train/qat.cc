@@ -17,13 +17,17 @@ struct Options {
   TeacherFlags teacher;
   std::string format = "q4_0";
   std::string activations = "int8";
+  std::string clip = "search";
 };
 
 absl::Status qat(Options& options) {
   TrainingFlags& flags = options.flags;
   BRISK_ASSIGN_OR_RETURN(const train::RunTokenizer tokenizer,
                          open_tokenizer_of(flags, options.model.start, options.teacher.teacher));
-  BRISK_ASSIGN_OR_RETURN(train::QuantFormat format, train::quant_format(options.format));
+  BRISK_ASSIGN_OR_RETURN(
+      train::QuantFormat format,
+      train::quant_format(options.format, options.clip == "none" ? train::Clipping::kNone
+                                                                 : train::Clipping::kSearch));
   BRISK_ASSIGN_OR_RETURN(const auto model, make_trained_model(options.model, flags, tokenizer));
   const train::DecoderShape& shape = model->shape();
   const bool int8 = options.activations == "int8";
@@ -38,7 +42,8 @@ absl::Status qat(Options& options) {
                          make_objective(options.teacher, flags, *model, tokenizer, data));
   Json settings = settings_of(options.model);
   settings.update(settings_of(options.teacher));
-  settings.update({{"format", options.format}, {"activations", options.activations}});
+  settings.update(
+      {{"format", options.format}, {"activations", options.activations}, {"clip", options.clip}});
   TrainingRun run = {.kind = "qat",
                      .model = model.get(),
                      .objective = teaching.objective.get(),
@@ -70,6 +75,11 @@ CommandAction add_qat(CLI::App& app) {
   app.add_option("--activations", options->activations,
                  "Inputs of products: int8 in groups of 32, as the engine has them, or f32")
       ->check(CLI::IsMember({"int8", "f32"}))
+      ->capture_default_str();
+  app.add_option("--clip", options->clip,
+                 "How far codes reach: to the largest weight of a block (none), or as far as errs "
+                 "least (search)")
+      ->check(CLI::IsMember({"search", "none"}))
       ->capture_default_str();
   add_teacher_flags(app, options->teacher);
   app.footer(

@@ -13,7 +13,7 @@ constexpr size_t kPointsMax = 1000;  // of a plot
 constexpr const char* kStyle = R"(
 body{font:15px/1.5 system-ui,sans-serif;max-width:88rem;margin:2rem auto;padding:0 1rem;
 color:#1c2733;background:#fff}
-pre{background:#f3f5f7;padding:1rem;overflow-x:auto}
+pre{background:#f3f5f7;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}
 figure{margin:0}figcaption{font-weight:600}
 svg{width:100%;font-size:12px;fill:currentColor}
