@@ -60,14 +60,16 @@ absl::StatusOr<Measured> measure(const std::shared_ptr<const Model>& model, cons
   engine_options.policy = configuration.policy;
   engine_options.prefix_cache = configuration.prefix_cache;
   if (!configuration.split_prompts) engine_options.stretch_percent = 0;
-  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+  BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine,
                          Engine::create(model, engine_options));
   api::ServedModel served;
-  served.engine = engine.get();
+  served.engine = engine;
   served.tokenizer = model->tokenizer.get();
   served.names = {"model"};
-  api::Service service(std::move(served),
-                       {.model_name = "model", .context_max = engine->context_max()});
+  api::Metrics metrics;
+  api::ModelRepository models(metrics);
+  models.add(std::move(served));
+  api::Service service(models, metrics);
   const http::Router router(service.routes(), {}, api::error_in_style);
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<http::Server> server,
                          http::Server::start({.host = "127.0.0.1", .port = 0}, router));

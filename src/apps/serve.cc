@@ -104,10 +104,11 @@ void wait_for_stop(const sigset_t& signals) {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
-absl::StatusOr<api::ServedModel> describe(const ServeOptions& options, Engine& engine) {
-  const Model& model = engine.model();
+absl::StatusOr<api::ServedModel> describe(const ServeOptions& options,
+                                          std::shared_ptr<Engine> engine) {
+  const Model& model = engine->model();
   api::ServedModel served;
-  served.engine = &engine;
+  served.engine = std::move(engine);
   served.tokenizer = model.tokenizer.get();
   served.names = options.names.empty() ? std::vector<std::string>{model.name} : options.names;
   served.created = api::unix_seconds();
@@ -150,27 +151,28 @@ absl::Status serve(const ServeOptions& options) {
   }
   sigset_t signals;
   hold_stop_signals(signals);
-  BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                          Engine::create(std::move(model), options.engine));
-  BRISK_ASSIGN_OR_RETURN(api::ServedModel served, describe(options, *engine));
+  BRISK_ASSIGN_OR_RETURN(api::ServedModel served, describe(options, std::move(engine)));
   BRISK_RETURN_IF_ERROR(load_adapters(options, served));
-  const api::MetricsOptions metrics = {.model_name = served.name(),
-                                       .context_max = engine->context_max(),
-                                       .vllm_alias = options.metrics_alias == "vllm"};
-  api::Service service(std::move(served), metrics);
+  const std::string name = served.name();
+  api::Metrics metrics({.vllm_alias = options.metrics_alias == "vllm"});
+  api::ModelRepository models(metrics);
+  models.add(std::move(served));
+  api::Service service(models, metrics);
   const http::Router router(service.routes(), std::move(keys), api::error_in_style);
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<http::Server> server,
                          http::Server::start(options.http, router, [&](const auto& exchange) {
-                           service.metrics().observe_http(exchange);
+                           metrics.observe_http(exchange);
                          }));
   const bool v6 = server->host().find(':') != std::string::npos;
-  fmt::print("serving {} at http://{}{}{}:{}\n", service.model().name(), v6 ? "[" : "",
-             server->host(), v6 ? "]" : "", server->port());
+  fmt::print("serving {} at http://{}{}{}:{}\n", name, v6 ? "[" : "", server->host(), v6 ? "]" : "",
+             server->port());
   std::fflush(stdout);
   wait_for_stop(signals);
   service.begin_drain();
   server->begin_drain();
-  engine->drain(options.drain_seconds);
+  models.drain(options.drain_seconds);
   constexpr double kLastBytesSeconds = 5;
   server->wait_idle(kLastBytesSeconds);
   server->stop();

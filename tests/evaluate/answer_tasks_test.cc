@@ -80,7 +80,7 @@ class AskChats : public test::ApiTest {
     options.kv_tokens = 2048;
     real_ = Engine::create(model_, options).value();
     api::ServedModel served;
-    served.engine = real_.get();
+    served.engine = real_;
     served.tokenizer = model_->tokenizer.get();
     served.names = {"small"};
     served.renderer = *api::make_chat_renderer(*model_, kTemplate);
@@ -99,7 +99,7 @@ class AskChats : public test::ApiTest {
   }
 
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<Engine> real_;
+  std::shared_ptr<Engine> real_;
 };
 
 TEST_F(AskChats, ALiveServerRepliesAsTheModelDoesHere) {

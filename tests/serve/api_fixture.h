@@ -91,9 +91,9 @@ class ApiTest : public testing::Test {
   void start(FakeEngineOptions engine_options = {}, http::Limits limits = {},
              GenerationDefaults defaults = {}, bool vllm_alias = false) {
     TearDown();
-    engine_ = std::make_unique<FakeEngine>(engine_options);
+    engine_ = std::make_shared<FakeEngine>(engine_options);
     api::ServedModel model;
-    model.engine = engine_.get();
+    model.engine = engine_;
     model.tokenizer = engine_->model().tokenizer.get();
     model.names = {"org/fake", "alias"};
     model.created = 1700000000;
@@ -103,14 +103,14 @@ class ApiTest : public testing::Test {
   }
 
   void serve(api::ServedModel model, http::Limits limits, bool vllm_alias) {
-    const api::MetricsOptions metrics = {.model_name = model.name(),
-                                         .context_max = model.engine->context_max(),
-                                         .vllm_alias = vllm_alias};
-    service_ = std::make_unique<api::Service>(std::move(model), metrics);
+    metrics_ = std::make_unique<api::Metrics>(api::MetricsOptions{.vllm_alias = vllm_alias});
+    models_ = std::make_unique<api::ModelRepository>(*metrics_);
+    models_->add(std::move(model));
+    service_ = std::make_unique<api::Service>(*models_, *metrics_);
     router_ = std::make_unique<http::Router>(service_->routes(), keys_, api::error_in_style);
     auto server = http::Server::start(
         {.port = 0, .threads = 2, .limits = limits}, *router_,
-        [this](const http::Exchange& exchange) { service_->metrics().observe_http(exchange); });
+        [this](const http::Exchange& exchange) { metrics_->observe_http(exchange); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
@@ -120,6 +120,7 @@ class ApiTest : public testing::Test {
   void TearDown() override {
     server_.reset();
     service_.reset();
+    models_.reset();
   }
 
   RawClient client() const { return RawClient(server_->port()); }
@@ -148,7 +149,9 @@ class ApiTest : public testing::Test {
     return answer;
   }
 
-  std::unique_ptr<FakeEngine> engine_;
+  std::shared_ptr<FakeEngine> engine_;
+  std::unique_ptr<api::Metrics> metrics_;
+  std::unique_ptr<api::ModelRepository> models_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<http::Router> router_;
   std::unique_ptr<http::Server> server_;  // last: it stops before what it uses goes

@@ -43,7 +43,7 @@ class LoraTest : public test::ApiTest {
     options.adapters_max = 2;
     real_ = Engine::create(model_, options).value();
     api::ServedModel served;
-    served.engine = real_.get();
+    served.engine = real_;
     served.tokenizer = model_->tokenizer.get();
     served.names = {"stories"};
     served.lora_directory = lora_directory.string();
@@ -77,7 +77,7 @@ class LoraTest : public test::ApiTest {
 
   std::shared_ptr<const Model> model_;
   fs::path directory_;
-  std::unique_ptr<Engine> real_;
+  std::shared_ptr<Engine> real_;
 };
 
 TEST_F(LoraTest, AnAdapterIsLoadedNamedListedAndUnloaded) {

@@ -50,7 +50,7 @@ class MetricsTest : public test::ApiTest {
     };
     engine_of_ = Engine::create(small_.model, options).value();
     api::ServedModel served;
-    served.engine = engine_of_.get();
+    served.engine = engine_of_;
     served.tokenizer = engine_of_->model().tokenizer.get();
     ASSERT_NE(served.tokenizer, nullptr);
     served.names = {"m"};
@@ -103,7 +103,7 @@ class MetricsTest : public test::ApiTest {
   }
 
   const SmallModel small_ = small_model(BRISK_SOURCE_DIR "/fuzz/corpus/gguf/llama", 128);
-  std::unique_ptr<Engine> engine_of_;
+  std::shared_ptr<Engine> engine_of_;
 };
 
 TEST_F(MetricsTest, HistogramsSayWhatClientsSee) {

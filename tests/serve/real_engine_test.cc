@@ -28,7 +28,7 @@ class RealEngineTest : public test::ApiTest {
     ASSERT_TRUE(engine.ok()) << engine.status();
     real_ = std::move(*engine);
     api::ServedModel served;
-    served.engine = real_.get();
+    served.engine = real_;
     served.tokenizer = real_->model().tokenizer.get();
     served.names = {"stories"};
     served.renderer = *api::make_chat_renderer(
@@ -57,7 +57,7 @@ class RealEngineTest : public test::ApiTest {
                        i, i, i % 4 == 0 ? 0 : 1, 1 + i % 2, streamed);
   }
 
-  std::unique_ptr<Engine> real_;
+  std::shared_ptr<Engine> real_;
 };
 
 TEST_F(RealEngineTest, TellsTheKnownStory) {

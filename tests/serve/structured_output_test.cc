@@ -24,7 +24,7 @@ class StructuredOutputApiTest : public test::ApiTest {
     options.kv_tokens = 4096;
     real_ = Engine::create(load_model(path).value(), options).value();
     api::ServedModel served;
-    served.engine = real_.get();
+    served.engine = real_;
     served.tokenizer = real_->model().tokenizer.get();
     served.names = {"stories"};
     served.renderer = *api::make_chat_renderer(
@@ -37,7 +37,7 @@ class StructuredOutputApiTest : public test::ApiTest {
     real_.reset();
   }
 
-  std::unique_ptr<Engine> real_;
+  std::shared_ptr<Engine> real_;
 };
 
 TEST_F(StructuredOutputApiTest, RefusesWithTheFieldAtFault) {

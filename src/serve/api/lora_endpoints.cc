@@ -98,8 +98,9 @@ LoraEndpoints::~LoraEndpoints() {
   if (loader.joinable()) loader.join();
 }
 
-http::Reply LoraEndpoints::load(const http::Request& request, const http::Wakeup& wakeup) {
-  absl::StatusOr<http::Reply> reply = begin_load(request.body, wakeup);
+http::Reply LoraEndpoints::load(const ModelLease& model, const http::Request& request,
+                                const http::Wakeup& wakeup) {
+  absl::StatusOr<http::Reply> reply = begin_load(model, request.body, wakeup);
   if (reply.ok()) return std::move(*reply);
   return openai_error(reply.status());
 }
@@ -110,24 +111,26 @@ http::Reply LoraEndpoints::unload(const http::Request& request) {
   return openai_error(reply.status());
 }
 
-absl::StatusOr<http::Reply> LoraEndpoints::begin_load(const std::string& body,
+absl::StatusOr<http::Reply> LoraEndpoints::begin_load(const ModelLease& model,
+                                                      const std::string& body,
                                                       const http::Wakeup& wakeup) {
-  if (directory_.empty()) return closed();
+  if (model->lora_directory.empty()) return closed();
   BRISK_ASSIGN_OR_RETURN(const Json json, parse_object(body));
   Fields fields(json);
   const std::string name = required(fields, "lora_name");
   const std::string asked = required(fields, "lora_path");
+  fields.ignore("model");
   BRISK_RETURN_IF_ERROR(fields.finish());
-  if (model_.is_own_name(name)) {
-    return bad_param("lora_name", "lora_name is a name of the model itself");
+  if (models_.is_model_name(name)) {
+    return bad_param("lora_name", "lora_name is a name of a model itself");
   }
-  BRISK_ASSIGN_OR_RETURN(const std::string path, path_inside(directory_, asked));
+  BRISK_ASSIGN_OR_RETURN(const std::string path, path_inside(model->lora_directory, asked));
   absl::MutexLock lock(&mutex_);
   if (loading_) return exhausted("another adapter is being loaded; try again");
   if (loader_.joinable()) loader_.join();  // it has ended but for its last line
   auto result = std::make_shared<LoadResult>(wakeup);
-  loader_ = std::thread([this, name, path, result] {
-    const absl::Status status = model_.engine->adapters().load(name, path).status();
+  loader_ = std::thread([this, model, name, path, result] {
+    const absl::Status status = model->engine->adapters().load(name, path).status();
     {
       absl::MutexLock done(&mutex_);
       loading_ = false;
@@ -139,12 +142,13 @@ absl::StatusOr<http::Reply> LoraEndpoints::begin_load(const std::string& body,
 }
 
 absl::StatusOr<http::Reply> LoraEndpoints::do_unload(const std::string& body) {
-  if (directory_.empty()) return closed();
   BRISK_ASSIGN_OR_RETURN(const Json json, parse_object(body));
   Fields fields(json);
   const std::string name = required(fields, "lora_name");
   BRISK_RETURN_IF_ERROR(fields.finish());
-  BRISK_RETURN_IF_ERROR(model_.engine->adapters().unload(name));
+  BRISK_ASSIGN_OR_RETURN(const ModelLease model, models_.find(name));
+  if (model->lora_directory.empty()) return closed();
+  BRISK_RETURN_IF_ERROR(model->engine->adapters().unload(name));
   return http::Reply(plain(fmt::format("Success: LoRA adapter '{}' removed successfully.", name)));
 }
 

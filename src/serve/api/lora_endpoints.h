@@ -9,29 +9,30 @@
 #include <string>
 #include <thread>
 
-#include "serve/api/served_model.h"
+#include "serve/api/model_repository.h"
 #include "serve/http/message.h"
 
 namespace brisk::api {
 
-// Any thread. `model` must outlive it. Loads run on a thread of its own, one at a time.
+// Any thread. Loads run on a thread of its own, one at a time.
 class LoraEndpoints {
  public:
-  LoraEndpoints(const ServedModel& model, std::string directory)
-      : model_(model), directory_(std::move(directory)) {}
+  // `models` must outlive it.
+  explicit LoraEndpoints(ModelRepository& models) : models_(models) {}
   ~LoraEndpoints();
 
-  // {"lora_name", "lora_path"}
-  http::Reply load(const http::Request& request, const http::Wakeup& wakeup);
+  // {"lora_name", "lora_path"}, and "model" where there are several
+  http::Reply load(const ModelLease& model, const http::Request& request,
+                   const http::Wakeup& wakeup);
   // {"lora_name"}
   http::Reply unload(const http::Request& request);
 
  private:
-  absl::StatusOr<http::Reply> begin_load(const std::string& body, const http::Wakeup& wakeup);
+  absl::StatusOr<http::Reply> begin_load(const ModelLease& model, const std::string& body,
+                                         const http::Wakeup& wakeup);
   absl::StatusOr<http::Reply> do_unload(const std::string& body);
 
-  const ServedModel& model_;
-  const std::string directory_;  // empty: the endpoints are closed
+  ModelRepository& models_;
 
   absl::Mutex mutex_;
   bool loading_ ABSL_GUARDED_BY(mutex_) = false;

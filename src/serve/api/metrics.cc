@@ -1,5 +1,6 @@
 #include "serve/api/metrics.h"
 
+#include <absl/synchronization/mutex.h>
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/histogram.h>
@@ -8,7 +9,9 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string_view>
 #include <vector>
@@ -61,14 +64,104 @@ std::string method_label(std::string_view method) {
   return known ? std::string(method) : "other";
 }
 
-prometheus::MetricFamily single(prometheus::MetricType type, std::string name, std::string help,
-                                const std::string& model_name, double value) {
-  prometheus::ClientMetric metric;
-  metric.label.push_back({"model_name", model_name});
-  metric.counter.value = value;
-  metric.gauge.value = value;
-  return {std::move(name), std::move(help), type, {std::move(metric)}};
-}
+// Of one model, in a registry of its own.
+class Families final : public ModelMetrics {
+ public:
+  Families(const std::string& model_name, int64_t context_max)
+      : labels_{{"model_name", model_name}}, tokens_(token_buckets(context_max)) {
+    for (const FinishReason reason : {FinishReason::kStop, FinishReason::kLength,
+                                      FinishReason::kCancelled, FinishReason::kError}) {
+      finished_.Add({{"finished_reason", std::string(finish_label(reason))}});
+    }
+  }
+
+  void observe(const GenerationStats& stats, double seconds) override {
+    queue_.Observe(stats.queue_seconds);
+    whole_.Observe(seconds);
+    prompt_tokens_.Observe(stats.prompt_tokens);
+    generation_tokens_.Observe(stats.completion_tokens);
+    if (stats.completion_tokens == 0) return;
+    first_token_.Observe(stats.first_token_seconds);
+    prefill_.Observe(stats.prefill_seconds);
+    decode_.Observe(stats.decode_seconds);
+    // Choices generate side by side: what one of them has on average.
+    const double tokens = static_cast<double>(stats.completion_tokens) / stats.choices;
+    if (tokens <= 1) return;
+    per_token_.Observe(stats.decode_seconds / (tokens - 1));
+  }
+
+  void observe_token_gap(double seconds) override { token_gap_.Observe(seconds); }
+
+  void count_finish(FinishReason reason) override {
+    finished_.Add({{"finished_reason", std::string(finish_label(reason))}}).Increment();
+  }
+
+  std::vector<prometheus::MetricFamily> collect() const { return registry_.Collect(); }
+
+ private:
+  prometheus::Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
+    return prometheus::BuildHistogram()
+        .Name(name)
+        .Help(help)
+        .Labels(labels_)
+        .Register(registry_)
+        .Add({}, buckets);
+  }
+
+  const prometheus::Labels labels_;
+  const Buckets tokens_;
+  prometheus::Registry registry_;
+  prometheus::Histogram& first_token_ = histogram("brisk:time_to_first_token_seconds",
+                                                  "Submission to first token.", kFirstTokenSeconds);
+  prometheus::Histogram& token_gap_ = histogram("brisk:inter_token_latency_seconds",
+                                                "Between two tokens of a choice.", kTokenSeconds);
+  prometheus::Histogram& per_token_ =
+      histogram("brisk:request_time_per_output_token_seconds",
+                "First token to the end, by tokens after the first.", kTokenSeconds);
+  prometheus::Histogram& whole_ =
+      histogram("brisk:e2e_request_latency_seconds", "Submission to the end.", kRequestSeconds);
+  prometheus::Histogram& queue_ = histogram("brisk:request_queue_time_seconds",
+                                            "Submission to first scheduled.", kRequestSeconds);
+  prometheus::Histogram& prefill_ = histogram("brisk:request_prefill_time_seconds",
+                                              "First scheduled to first token.", kRequestSeconds);
+  prometheus::Histogram& decode_ =
+      histogram("brisk:request_decode_time_seconds", "First token to the end.", kRequestSeconds);
+  prometheus::Histogram& prompt_tokens_ =
+      histogram("brisk:request_prompt_tokens", "Prompt tokens of a request.", tokens_);
+  prometheus::Histogram& generation_tokens_ =
+      histogram("brisk:request_generation_tokens", "Tokens generated for a request.", tokens_);
+  prometheus::Family<prometheus::Counter>& finished_ = prometheus::BuildCounter()
+                                                           .Name("brisk:request_success_total")
+                                                           .Help("Choices that ended, by reason.")
+                                                           .Labels(labels_)
+                                                           .Register(registry_);
+};
+
+// Families by name: those of all models stand together, as the format asks for.
+class Page {
+ public:
+  void add(std::vector<prometheus::MetricFamily> families) {
+    for (prometheus::MetricFamily& family : families) add(std::move(family));
+  }
+
+  void add(prometheus::MetricFamily family) {
+    const auto same = std::ranges::find(families_, family.name, &prometheus::MetricFamily::name);
+    if (same == families_.end()) return families_.push_back(std::move(family));
+    std::ranges::move(family.metric, std::back_inserter(same->metric));
+  }
+
+  void add_stats(const NamedEngineStats& model);
+  void add_aliases();
+
+  std::string text() const {
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, families_);
+    return out.str();
+  }
+
+ private:
+  std::vector<prometheus::MetricFamily> families_;
+};
 
 prometheus::MetricFamily step_tokens(const EngineStats& stats, const std::string& model_name) {
   prometheus::ClientMetric metric;
@@ -89,107 +182,21 @@ prometheus::MetricFamily step_tokens(const EngineStats& stats, const std::string
           {std::move(metric)}};
 }
 
-}  // namespace
-
-struct Metrics::Families {
-  explicit Families(const MetricsOptions& options)
-      : labels{{"model_name", options.model_name}}, tokens(token_buckets(options.context_max)) {}
-
-  prometheus::Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Labels(labels).Register(registry).Add(
-        {}, buckets);
-  }
-
-  const prometheus::Labels labels;
-  const Buckets tokens;
-  prometheus::Registry registry;
-  prometheus::Histogram& first_token = histogram("brisk:time_to_first_token_seconds",
-                                                 "Submission to first token.", kFirstTokenSeconds);
-  prometheus::Histogram& token_gap = histogram("brisk:inter_token_latency_seconds",
-                                               "Between two tokens of a choice.", kTokenSeconds);
-  prometheus::Histogram& per_token =
-      histogram("brisk:request_time_per_output_token_seconds",
-                "First token to the end, by tokens after the first.", kTokenSeconds);
-  prometheus::Histogram& whole =
-      histogram("brisk:e2e_request_latency_seconds", "Submission to the end.", kRequestSeconds);
-  prometheus::Histogram& queue = histogram("brisk:request_queue_time_seconds",
-                                           "Submission to first scheduled.", kRequestSeconds);
-  prometheus::Histogram& prefill = histogram("brisk:request_prefill_time_seconds",
-                                             "First scheduled to first token.", kRequestSeconds);
-  prometheus::Histogram& decode =
-      histogram("brisk:request_decode_time_seconds", "First token to the end.", kRequestSeconds);
-  prometheus::Histogram& prompt_tokens =
-      histogram("brisk:request_prompt_tokens", "Prompt tokens of a request.", tokens);
-  prometheus::Histogram& generation_tokens =
-      histogram("brisk:request_generation_tokens", "Tokens generated for a request.", tokens);
-  prometheus::Family<prometheus::Counter>& finished = prometheus::BuildCounter()
-                                                          .Name("brisk:request_success_total")
-                                                          .Help("Choices that ended, by reason.")
-                                                          .Labels(labels)
-                                                          .Register(registry);
-  prometheus::Family<prometheus::Counter>& http_requests = prometheus::BuildCounter()
-                                                               .Name("http_requests_total")
-                                                               .Help("HTTP requests answered.")
-                                                               .Register(registry);
-  prometheus::Family<prometheus::Histogram>& http_seconds =
-      prometheus::BuildHistogram()
-          .Name("http_request_duration_seconds")
-          .Help("End of a request's head to the end of its answer.")
-          .Register(registry);
-};
-
-Metrics::Metrics(const MetricsOptions& options)
-    : options_(options), families_(std::make_unique<Families>(options)) {
-  for (const FinishReason reason : {FinishReason::kStop, FinishReason::kLength,
-                                    FinishReason::kCancelled, FinishReason::kError}) {
-    families_->finished.Add({{"finished_reason", std::string(finish_label(reason))}});
-  }
-}
-
-Metrics::~Metrics() = default;
-
-void Metrics::observe(const GenerationStats& stats, double seconds) {
-  families_->queue.Observe(stats.queue_seconds);
-  families_->whole.Observe(seconds);
-  families_->prompt_tokens.Observe(stats.prompt_tokens);
-  families_->generation_tokens.Observe(stats.completion_tokens);
-  if (stats.completion_tokens == 0) return;
-  families_->first_token.Observe(stats.first_token_seconds);
-  families_->prefill.Observe(stats.prefill_seconds);
-  families_->decode.Observe(stats.decode_seconds);
-  // Choices generate side by side: what one of them has on average.
-  const double tokens = static_cast<double>(stats.completion_tokens) / stats.choices;
-  if (tokens <= 1) return;
-  families_->per_token.Observe(stats.decode_seconds / (tokens - 1));
-}
-
-void Metrics::observe_token_gap(double seconds) { families_->token_gap.Observe(seconds); }
-
-void Metrics::count_finish(FinishReason reason) {
-  families_->finished.Add({{"finished_reason", std::string(finish_label(reason))}}).Increment();
-}
-
-void Metrics::observe_http(const http::Exchange& exchange) {
-  const std::string handler = exchange.route.empty() ? "none" : std::string(exchange.route);
-  const std::string method = method_label(exchange.method);
-  const std::string status = std::to_string(exchange.status);
-  families_->http_requests.Add({{"handler", handler}, {"method", method}, {"status", status}})
-      .Increment();
-  families_->http_seconds.Add({{"handler", handler}, {"method", method}}, kHttpSeconds)
-      .Observe(exchange.seconds);
-}
-
-std::string Metrics::text(const EngineStats& stats) const {
-  std::vector<prometheus::MetricFamily> families = families_->registry.Collect();
-  const auto add = [&](prometheus::MetricType type, const char* name, const char* help,
-                       double value) {
-    families.push_back(single(type, name, help, options_.model_name, value));
+void Page::add_stats(const NamedEngineStats& model) {
+  const EngineStats& stats = model.stats;
+  const auto single = [&](prometheus::MetricType type, const char* name, const char* help,
+                          double value) {
+    prometheus::ClientMetric metric;
+    metric.label.push_back({"model_name", model.model_name});
+    metric.counter.value = value;
+    metric.gauge.value = value;
+    add({name, help, type, {std::move(metric)}});
   };
   const auto count = [&](const char* name, const char* help, int64_t value) {
-    add(prometheus::MetricType::Counter, name, help, static_cast<double>(value));
+    single(prometheus::MetricType::Counter, name, help, static_cast<double>(value));
   };
   const auto gauge = [&](const char* name, const char* help, double value) {
-    add(prometheus::MetricType::Gauge, name, help, value);
+    single(prometheus::MetricType::Gauge, name, help, value);
   };
   const double blocks = static_cast<double>(std::max<int64_t>(stats.kv_blocks, 1));
   gauge("brisk:num_requests_running", "Sequences in the running batch.", stats.running);
@@ -208,20 +215,70 @@ std::string Metrics::text(const EngineStats& stats) const {
         stats.prefix_hit_tokens);
   count("brisk:prefix_restored_tokens_total", "Prompt tokens whose KV came from the disk.",
         stats.restored_tokens);
-  families.push_back(step_tokens(stats, options_.model_name));
-  if (options_.vllm_alias) {
-    constexpr std::string_view kPrefix = "brisk:";
-    const size_t own = families.size();
-    for (size_t i = 0; i < own; ++i) {
-      if (!families[i].name.starts_with(kPrefix)) continue;
-      prometheus::MetricFamily alias = families[i];
-      alias.name.replace(0, kPrefix.size(), "vllm:");
-      families.push_back(std::move(alias));
-    }
+  add(step_tokens(stats, model.model_name));
+}
+
+void Page::add_aliases() {
+  constexpr std::string_view kPrefix = "brisk:";
+  const size_t own = families_.size();
+  for (size_t i = 0; i < own; ++i) {
+    if (!families_[i].name.starts_with(kPrefix)) continue;
+    prometheus::MetricFamily alias = families_[i];
+    alias.name.replace(0, kPrefix.size(), "vllm:");
+    families_.push_back(std::move(alias));
   }
-  std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, families);
-  return out.str();
+}
+
+}  // namespace
+
+struct Metrics::State {
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& http_requests = prometheus::BuildCounter()
+                                                               .Name("http_requests_total")
+                                                               .Help("HTTP requests answered.")
+                                                               .Register(registry);
+  prometheus::Family<prometheus::Histogram>& http_seconds =
+      prometheus::BuildHistogram()
+          .Name("http_request_duration_seconds")
+          .Help("End of a request's head to the end of its answer.")
+          .Register(registry);
+
+  absl::Mutex mutex;
+  std::map<std::string, std::unique_ptr<Families>> models ABSL_GUARDED_BY(mutex);
+};
+
+Metrics::Metrics(const MetricsOptions& options)
+    : options_(options), state_(std::make_unique<State>()) {}
+
+Metrics::~Metrics() = default;
+
+ModelMetrics& Metrics::of_model(const std::string& name, int64_t context_max) {
+  absl::MutexLock lock(&state_->mutex);
+  std::unique_ptr<Families>& model = state_->models[name];
+  if (model == nullptr) model = std::make_unique<Families>(name, context_max);
+  return *model;
+}
+
+void Metrics::observe_http(const http::Exchange& exchange) {
+  const std::string handler = exchange.route.empty() ? "none" : std::string(exchange.route);
+  const std::string method = method_label(exchange.method);
+  const std::string status = std::to_string(exchange.status);
+  state_->http_requests.Add({{"handler", handler}, {"method", method}, {"status", status}})
+      .Increment();
+  state_->http_seconds.Add({{"handler", handler}, {"method", method}}, kHttpSeconds)
+      .Observe(exchange.seconds);
+}
+
+std::string Metrics::text(const std::vector<NamedEngineStats>& models) const {
+  Page page;
+  {
+    absl::MutexLock lock(&state_->mutex);
+    for (const auto& [name, model] : state_->models) page.add(model->collect());
+  }
+  page.add(state_->registry.Collect());
+  for (const NamedEngineStats& model : models) page.add_stats(model);
+  if (options_.vllm_alias) page.add_aliases();
+  return page.text();
 }
 
 }  // namespace brisk::api

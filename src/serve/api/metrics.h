@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/request.h"
@@ -12,30 +13,45 @@
 namespace brisk::api {
 
 struct MetricsOptions {
-  std::string model_name;   // the label model_name
-  int64_t context_max = 0;  // bounds the buckets of token counts
   bool vllm_alias = false;  // every brisk: metric a second time as vllm:
+};
+
+// What is counted of one model, with its name as the label model_name. Any thread.
+class ModelMetrics {
+ public:
+  virtual ~ModelMetrics() = default;
+
+  // A generation has ended by itself, `seconds` after it was submitted.
+  virtual void observe(const GenerationStats& stats, double seconds) = 0;
+  virtual void observe_token_gap(double seconds) = 0;
+  virtual void count_finish(FinishReason reason) = 0;  // once a choice
+};
+
+// Of a model that is loaded.
+struct NamedEngineStats {
+  std::string model_name;
+  EngineStats stats;
 };
 
 // Any thread may call anything.
 class Metrics {
  public:
-  explicit Metrics(const MetricsOptions& options);
+  explicit Metrics(const MetricsOptions& options = {});
   ~Metrics();
 
-  // A generation has ended by itself, `seconds` after it was submitted.
-  void observe(const GenerationStats& stats, double seconds);
-  void observe_token_gap(double seconds);
-  void count_finish(FinishReason reason);  // once a choice
+  // The same for the same name, as long as this lives: counts outlast that a model is unloaded.
+  // `context_max` bounds the buckets of token counts.
+  ModelMetrics& of_model(const std::string& name, int64_t context_max);
+
   void observe_http(const http::Exchange& exchange);
 
   // The whole page, for /metrics.
-  std::string text(const EngineStats& stats) const;
+  std::string text(const std::vector<NamedEngineStats>& models) const;
 
  private:
-  struct Families;
+  struct State;
   const MetricsOptions options_;
-  const std::unique_ptr<Families> families_;
+  const std::unique_ptr<State> state_;
 };
 
 }  // namespace brisk::api

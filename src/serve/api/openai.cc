@@ -30,23 +30,23 @@ absl::Status blame_field(absl::Status status) {
 }
 
 // Submits `requests`; from here on the client gets a 200 unless a whole answer fails.
-absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
-                                   const GenerationSpec& spec, std::vector<Request> requests,
-                                   AnswerOptions options, const http::Wakeup& wakeup) {
+absl::StatusOr<http::Reply> answer(const ModelLease& model, const GenerationSpec& spec,
+                                   std::vector<Request> requests, AnswerOptions options,
+                                   const http::Wakeup& wakeup) {
   TextGeneration::Options text;
   BRISK_ASSIGN_OR_RETURN(text.stops, StopStrings::create(spec.stop));
   text.include_stop = spec.include_stop;
   text.special = !spec.skip_special_tokens;
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
-      TextGeneration::start(*model.engine, metrics, std::move(requests), text, wakeup);
+      TextGeneration::start(model, std::move(requests), text, wakeup);
   if (!run.ok()) return blame_field(run.status());
-  options.tokenizer = model.tokenizer;
+  options.tokenizer = model->tokenizer;
   options.logprobs = spec.request.sampling.logprobs;
   options.prompt_logprobs = spec.request.prompt_logprobs;
   options.include_usage = spec.include_usage;
   options.head.created = unix_seconds();
-  options.head.model = spec.model.empty() ? model.name() : spec.model;
+  options.head.model = spec.model.empty() ? model->name() : spec.model;
   if (!spec.stream) return http::Reply(whole_answer(std::move(options), std::move(*run)));
   http::Response response;
   response.content_type = "text/event-stream; charset=utf-8";
@@ -60,23 +60,13 @@ std::string prompt_text(const ServedModel& model, const PromptText& prompt) {
   return model.tokenizer->decode(std::get<std::vector<int32_t>>(prompt), true);
 }
 
-}  // namespace
-
-http::Reply OpenAi::completions(const http::Request& request, const http::Wakeup& wakeup) const {
-  return reply_or_error(complete(request, wakeup));
-}
-
-http::Reply OpenAi::chat_completions(const http::Request& request,
-                                     const http::Wakeup& wakeup) const {
-  return reply_or_error(chat(request, wakeup));
-}
-
-absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
-                                             const http::Wakeup& wakeup) const {
+absl::StatusOr<http::Reply> complete(const ModelLease& lease, const http::Request& request,
+                                     const http::Wakeup& wakeup) {
+  const ServedModel& model = *lease;
   BRISK_ASSIGN_OR_RETURN(CompletionRequest completion,
-                         parse_completion(request.body, model_.defaults));
+                         parse_completion(request.body, model.defaults));
   completion.spec.request.tenant = tenant_of(request.caller, completion.spec.user);
-  BRISK_RETURN_IF_ERROR(model_.check_name(completion.spec.model));
+  BRISK_RETURN_IF_ERROR(model.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
   options.head.id = "cmpl-" + http::random_hex(24);
@@ -86,64 +76,47 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
   options.only_echo = completion.only_echo;
   for (const PromptText& prompt : completion.prompts) {
     BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                           encode_prompt(model_, prompt, completion.add_special_tokens));
-    BRISK_ASSIGN_OR_RETURN(Request each, make_request(model_, completion.spec, std::move(tokens),
+                           encode_prompt(model, prompt, completion.add_special_tokens));
+    BRISK_ASSIGN_OR_RETURN(Request each, make_request(model, completion.spec, std::move(tokens),
                                                       kCompletionTokensDefault));
     const int logprobs = each.sampling.logprobs;
     if (options.best_of > options.returned) each.sampling.logprobs = std::max(logprobs, 0);
     if (completion.echo) {
       options.echo.insert(options.echo.end(), static_cast<size_t>(each.choices),
-                          prompt_text(model_, prompt));
+                          prompt_text(model, prompt));
       each.prompt_logprobs = std::max(each.prompt_logprobs, logprobs);
     }
     requests.push_back(std::move(each));
   }
-  return answer(model_, metrics_, completion.spec, std::move(requests), std::move(options), wakeup);
+  return answer(lease, completion.spec, std::move(requests), std::move(options), wakeup);
 }
 
-absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
-                                         const http::Wakeup& wakeup) const {
-  BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model_.defaults));
+absl::StatusOr<http::Reply> chat(const ModelLease& lease, const http::Request& request,
+                                 const http::Wakeup& wakeup) {
+  const ServedModel& model = *lease;
+  BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model.defaults));
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
-  BRISK_RETURN_IF_ERROR(model_.check_name(chat.spec.model));
-  BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model_, chat));
+  BRISK_RETURN_IF_ERROR(model.check_name(chat.spec.model));
+  BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model, chat));
   std::vector<Request> requests;
   BRISK_ASSIGN_OR_RETURN(requests.emplace_back(),
-                         make_request(model_, chat.spec, std::move(tokens), kRestOfContext));
+                         make_request(model, chat.spec, std::move(tokens), kRestOfContext));
   AnswerOptions options;
   options.head.id = "chatcmpl-" + http::random_hex(24);
   options.chat = true;
-  return answer(model_, metrics_, chat.spec, std::move(requests), std::move(options), wakeup);
+  return answer(lease, chat.spec, std::move(requests), std::move(options), wakeup);
 }
 
-http::Response OpenAi::models() const {
-  Json data = Json::array();
-  for (const std::string& name : model_.names) data.push_back(model_json(name, nullptr));
-  for (const auto& adapter : model_.engine->adapters().list()) {
-    data.push_back(model_json(adapter->name, model_.name()));
-  }
-  http::Response response;
-  response.body = to_text({{"object", "list"}, {"data", std::move(data)}});
-  return response;
+}  // namespace
+
+http::Reply completions(const ModelLease& model, const http::Request& request,
+                        const http::Wakeup& wakeup) {
+  return reply_or_error(complete(model, request, wakeup));
 }
 
-http::Response OpenAi::model(const std::string& name) const {
-  const auto adapter = model_.adapter_named(name);
-  if (!adapter.ok()) return openai_error(adapter.status());
-  http::Response response;
-  response.body = to_text(model_json(name, *adapter == nullptr ? Json() : Json(model_.name())));
-  return response;
-}
-
-// `parent`: the model that an adapter belongs to, or null.
-Json OpenAi::model_json(const std::string& name, const Json& parent) const {
-  return {{"id", name},
-          {"object", "model"},
-          {"created", model_.created},
-          {"owned_by", "brisk"},
-          {"root", parent.is_null() ? model_.name() : name},
-          {"parent", parent},
-          {"max_model_len", model_.engine->context_max()}};
+http::Reply chat_completions(const ModelLease& model, const http::Request& request,
+                             const http::Wakeup& wakeup) {
+  return reply_or_error(chat(model, request, wakeup));
 }
 
 }  // namespace brisk::api

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/grammar_cache.h"
 #include "serve/api/generation_spec.h"
+#include "serve/api/metrics.h"
 #include "serve/api/openai_request.h"
 
 namespace brisk::api {
@@ -23,14 +24,16 @@ using ChatRenderer = std::function<absl::StatusOr<std::string>(const ChatRequest
 
 // Immutable after construction; any thread.
 struct ServedModel {
-  Engine* engine = nullptr;              // outlives this
-  const Tokenizer* tokenizer = nullptr;  // outlives this
+  std::shared_ptr<Engine> engine;
+  const Tokenizer* tokenizer = nullptr;  // of the engine's model
   std::vector<std::string> names;        // what requests may call it; the first is shown
   int64_t created = 0;                   // Unix time
   GenerationDefaults defaults;
   ChatRenderer renderer;
 
-  std::shared_ptr<GrammarCache> grammars;  // of the engine's model; the service makes one
+  // Set by the repository that takes it in.
+  std::shared_ptr<GrammarCache> grammars;
+  ModelMetrics* metrics = nullptr;  // outlives this
 
   std::string lora_directory;  // where adapters may be loaded from over HTTP; empty: nowhere
 
@@ -41,6 +44,9 @@ struct ServedModel {
   absl::StatusOr<std::shared_ptr<const Adapter>> adapter_named(std::string_view asked) const;
   absl::Status check_name(std::string_view asked) const { return adapter_named(asked).status(); }
 };
+
+// A model that stays loaded as long as somebody holds this.
+using ModelLease = std::shared_ptr<const ServedModel>;
 
 // Errors: InvalidArgument (no tokens, ids outside the vocabulary).
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model,

@@ -5,6 +5,9 @@
 #include "base/status.h"
 #include "serve/api/errors.h"
 #include "serve/api/json_fields.h"
+#include "serve/api/model_endpoint.h"
+#include "serve/api/model_list.h"
+#include "serve/api/openai.h"
 
 namespace brisk::api {
 namespace {
@@ -64,86 +67,75 @@ absl::StatusOr<Json> template_body(const ServedModel& model, const std::string& 
   return Json{{"prompt", std::move(text)}};
 }
 
-ServedModel with_grammars(ServedModel model) {
-  model.grammars = std::make_shared<GrammarCache>(model.engine->model());
-  return model;
-}
-
-http::Response response_or_error(const absl::StatusOr<Json>& json) {
-  return json.ok() ? json_response(*json) : openai_error(json.status());
+// An endpoint that is a function of the model and the body.
+ModelHandler json_endpoint(absl::StatusOr<Json> (*answer)(const ServedModel&, const std::string&)) {
+  return [answer](const ModelLease& model, const http::Request& request,
+                  const http::Wakeup&) -> http::Reply {
+    const absl::StatusOr<Json> json = answer(*model, request.body);
+    return json.ok() ? json_response(*json) : openai_error(json.status());
+  };
 }
 
 }  // namespace
 
-Service::Service(ServedModel model, const MetricsOptions& metrics)
-    : model_(with_grammars(std::move(model))),
-      metrics_(metrics),
-      openai_(model_, metrics_),
-      lora_(model_, model_.lora_directory) {}
+Service::Service(ModelRepository& models, Metrics& metrics)
+    : models_(models), metrics_(metrics), lora_(models) {}
 
 std::vector<http::Route> Service::routes() {
   using http::Access;
   using http::Request;
   using http::Wakeup;
+  const auto of_model = [this](ModelHandler handler) {
+    return of_named_model(models_, std::move(handler));
+  };
   return {
       {"GET", "/health", Access::kOpen, [this](const Request&, const Wakeup&) { return health(); }},
       {"GET", "/version", Access::kNeedsKey,
        [](const Request&, const Wakeup&) { return json_response({{"version", BRISK_VERSION}}); }},
       {"GET", "/metrics", Access::kNeedsKey,
-       [this](const Request&, const Wakeup&) {
-         http::Response response;
-         response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-         response.body = metrics_.text(model_.engine->stats());
-         return response;
-       }},
+       [this](const Request&, const Wakeup&) { return metrics_page(); }},
       {"GET", "/v1/models", Access::kNeedsKey,
-       [this](const Request&, const Wakeup&) { return openai_.models(); }},
+       [this](const Request&, const Wakeup&) { return list_models(models_); }},
       {"GET", "/v1/models/{id*}", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup&) { return openai_.model(request.params[0]); }},
-      {"POST", "/v1/completions", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup& wakeup) {
-         return openai_.completions(request, wakeup);
+       [this](const Request& request, const Wakeup&) {
+         return describe_model(models_, request.params[0]);
        }},
-      {"POST", "/v1/chat/completions", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup& wakeup) {
-         return openai_.chat_completions(request, wakeup);
-       }},
+      {"POST", "/v1/completions", Access::kNeedsKey, of_model(completions)},
+      {"POST", "/v1/chat/completions", Access::kNeedsKey, of_model(chat_completions)},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup& wakeup) {
-         return lora_.load(request, wakeup);
-       }},
+       of_model([this](const ModelLease& model, const Request& request, const Wakeup& wakeup) {
+         return lora_.load(model, request, wakeup);
+       })},
       {"POST", "/v1/unload_lora_adapter", Access::kNeedsKey,
        [this](const Request& request, const Wakeup&) { return lora_.unload(request); }},
-      {"POST", "/tokenize", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup&) { return tokenize(request); }},
-      {"POST", "/detokenize", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup&) { return detokenize(request); }},
-      {"POST", "/apply-template", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup&) { return apply_template(request); }},
+      {"POST", "/tokenize", Access::kNeedsKey, of_model(json_endpoint(tokenize_body))},
+      {"POST", "/detokenize", Access::kNeedsKey, of_model(json_endpoint(detokenize_body))},
+      {"POST", "/apply-template", Access::kNeedsKey, of_model(json_endpoint(template_body))},
   };
 }
 
 http::Response Service::health() const {
   if (draining_) return openai_error(absl::UnavailableError("the server is draining"));
-  if (const double seconds = model_.engine->stats().stuck_seconds; seconds > 0) {
-    return openai_error(absl::UnavailableError(
-        fmt::format("a step of the model has not ended for {:.0f} s", seconds)));
+  for (const ModelLease& model : models_.loaded()) {
+    if (const double seconds = model->engine->stats().stuck_seconds; seconds > 0) {
+      return openai_error(absl::UnavailableError(fmt::format(
+          "a step of the model {} has not ended for {:.0f} s", model->name(), seconds)));
+    }
   }
   http::Response response;
   response.content_type = "text/plain";
   return response;
 }
 
-http::Response Service::tokenize(const http::Request& request) const {
-  return response_or_error(tokenize_body(model_, request.body));
-}
-
-http::Response Service::detokenize(const http::Request& request) const {
-  return response_or_error(detokenize_body(model_, request.body));
-}
-
-http::Response Service::apply_template(const http::Request& request) const {
-  return response_or_error(template_body(model_, request.body));
+http::Response Service::metrics_page() const {
+  std::vector<NamedEngineStats> models;
+  for (const ModelLease& model : models_.loaded()) {
+    models.push_back({.model_name = model->name(), .stats = model->engine->stats()});
+  }
+  http::Response response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = metrics_.text(models);
+  return response;
 }
 
 http::Response error_in_style(int status, std::string_view message, std::string_view) {

@@ -1,4 +1,4 @@
-// Everything behind the routes: one model, its endpoints and its metrics.
+// Everything behind the routes: endpoints over the models, and what is counted of them.
 #pragma once
 
 #include <atomic>
@@ -6,8 +6,7 @@
 
 #include "serve/api/lora_endpoints.h"
 #include "serve/api/metrics.h"
-#include "serve/api/openai.h"
-#include "serve/api/served_model.h"
+#include "serve/api/model_repository.h"
 #include "serve/http/router.h"
 
 namespace brisk::api {
@@ -15,7 +14,8 @@ namespace brisk::api {
 // Any thread. It must outlive the server that answers its routes.
 class Service {
  public:
-  Service(ServedModel model, const MetricsOptions& metrics);
+  // Both must outlive it.
+  Service(ModelRepository& models, Metrics& metrics);
 
   // The one table of endpoints.
   std::vector<http::Route> routes();
@@ -23,18 +23,12 @@ class Service {
   // From now on /health answers 503.
   void begin_drain() { draining_ = true; }
 
-  const ServedModel& model() const { return model_; }
-  Metrics& metrics() { return metrics_; }
-
  private:
   http::Response health() const;
-  http::Response tokenize(const http::Request& request) const;
-  http::Response detokenize(const http::Request& request) const;
-  http::Response apply_template(const http::Request& request) const;
+  http::Response metrics_page() const;
 
-  const ServedModel model_;
-  Metrics metrics_;
-  const OpenAi openai_;
+  ModelRepository& models_;
+  Metrics& metrics_;
   LoraEndpoints lora_;
   std::atomic<bool> draining_ = false;
 };

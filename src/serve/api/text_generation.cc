@@ -17,24 +17,24 @@ struct TextGeneration::Part {
   bool observed = false;                           // its end is in the metrics
 };
 
-TextGeneration::TextGeneration(Metrics& metrics) : metrics_(metrics) {}
+TextGeneration::TextGeneration(ModelLease model) : model_(std::move(model)) {}
 
 TextGeneration::~TextGeneration() {
   for (const auto& part : parts_) {
     if (part->observed) continue;
     part->generation->cancel();
     for (const bool told : part->told) {
-      if (!told) metrics_.count_finish(FinishReason::kCancelled);
+      if (!told) model_->metrics->count_finish(FinishReason::kCancelled);
     }
   }
 }
 
-absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(Engine& engine,
-                                                                      Metrics& metrics,
+absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(ModelLease model,
                                                                       std::vector<Request> requests,
                                                                       const Options& options,
                                                                       const http::Wakeup& wakeup) {
-  std::unique_ptr<TextGeneration> run(new TextGeneration(metrics));
+  Engine& engine = *model->engine;
+  std::unique_ptr<TextGeneration> run(new TextGeneration(std::move(model)));
   const Tokenizer& tokenizer = *engine.model().tokenizer;
   int first_choice = 0;
   for (Request& request : requests) {
@@ -90,12 +90,13 @@ absl::Status TextGeneration::poll_part(Part& part, std::vector<ChoiceDelta>& del
                       .finish = std::nullopt};
     if (!part.told[i]) delta.finish = part.texts[i].finish();
     part.told[i] = delta.finish.has_value();
-    if (delta.finish.has_value()) metrics_.count_finish(*delta.finish);
+    if (delta.finish.has_value()) model_->metrics->count_finish(*delta.finish);
     if (!delta.delta.empty() || delta.finish.has_value()) deltas.push_back(std::move(delta));
   }
   if (part.generation->done()) {
     part.observed = true;
-    metrics_.observe(part.generation->stats(), seconds_between(part.submitted, clock_.now()));
+    model_->metrics->observe(part.generation->stats(),
+                             seconds_between(part.submitted, clock_.now()));
   }
   return absl::OkStatus();
 }
@@ -112,7 +113,7 @@ void TextGeneration::observe_tokens(Part& part, const std::vector<TokenEvent>& e
     std::optional<Instant>& last = part.last_token[i];
     const double seconds = last.has_value() ? seconds_between(*last, now) / count[i] : 0;
     for (int gap = 0; last.has_value() && gap < count[i]; ++gap)
-      metrics_.observe_token_gap(seconds);
+      model_->metrics->observe_token_gap(seconds);
     last = now;
   }
 }

@@ -12,8 +12,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/text_stream.h"
-#include "serve/api/generation_spec.h"
-#include "serve/api/metrics.h"
+#include "serve/api/served_model.h"
 #include "serve/http/message.h"
 
 namespace brisk::api {
@@ -31,7 +30,7 @@ struct Usage {
   int64_t completion_tokens = 0;
 };
 
-// Used by one thread at a time. Its end cancels what still runs.
+// Used by one thread at a time. Its end cancels what still runs. It holds the model's lease.
 class TextGeneration {
  public:
   struct Options {
@@ -42,8 +41,8 @@ class TextGeneration {
   };
 
   // Submits all `requests`, or none when one is refused (the engine's errors). `wakeup` is woken
-  // when `poll` has something new. The engine and `metrics` must outlive this.
-  static absl::StatusOr<std::unique_ptr<TextGeneration>> start(Engine& engine, Metrics& metrics,
+  // when `poll` has something new.
+  static absl::StatusOr<std::unique_ptr<TextGeneration>> start(ModelLease model,
                                                                std::vector<Request> requests,
                                                                const Options& options,
                                                                const http::Wakeup& wakeup);
@@ -66,12 +65,12 @@ class TextGeneration {
  private:
   struct Part;  // one prompt's generation
 
-  explicit TextGeneration(Metrics& metrics);
+  explicit TextGeneration(ModelLease model);
   const Part& part_of(int choice) const;
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 
-  Metrics& metrics_;
+  const ModelLease model_;
   const SteadyClock clock_;
   std::vector<std::unique_ptr<Part>> parts_;
 };
