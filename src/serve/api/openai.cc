@@ -38,6 +38,9 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   text.include_stop = spec.include_stop;
   text.special = !spec.skip_special_tokens;
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
+  options.head.model = spec.model.empty() ? model.name() : spec.model;
+  text.listed_in = model.running.get();
+  text.listed_as = {.id = options.head.id, .model = options.head.model, .key = options.caller_key};
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
       TextGeneration::start(*model.engine, metrics, std::move(requests), text, wakeup);
   if (!run.ok()) return blame_field(run.status());
@@ -46,7 +49,6 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   options.prompt_logprobs = spec.request.prompt_logprobs;
   options.include_usage = spec.include_usage;
   options.head.created = unix_seconds();
-  options.head.model = spec.model.empty() ? model.name() : spec.model;
   if (!spec.stream) return http::Reply(whole_answer(std::move(options), std::move(*run)));
   http::Response response;
   response.content_type = "text/event-stream; charset=utf-8";
@@ -80,6 +82,7 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
   std::vector<Request> requests;
   AnswerOptions options;
   options.head.id = "cmpl-" + http::random_hex(24);
+  options.caller_key = request.caller.key;
   options.best_of = completion.spec.request.choices;
   options.returned = completion.returned;
   options.best_first = completion.spec.request.beam_search.has_value();
@@ -112,6 +115,7 @@ absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
                          make_request(model_, chat.spec, std::move(tokens), kRestOfContext));
   AnswerOptions options;
   options.head.id = "chatcmpl-" + http::random_hex(24);
+  options.caller_key = request.caller.key;
   options.chat = true;
   return answer(model_, metrics_, chat.spec, std::move(requests), std::move(options), wakeup);
 }

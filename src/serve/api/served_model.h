@@ -14,6 +14,7 @@
 #include "engine/grammar_cache.h"
 #include "serve/api/generation_spec.h"
 #include "serve/api/openai_request.h"
+#include "serve/api/running_requests.h"
 
 namespace brisk::api {
 
@@ -31,6 +32,8 @@ struct ServedModel {
   ChatRenderer renderer;
 
   std::shared_ptr<GrammarCache> grammars;  // of the engine's model; the service makes one
+
+  std::shared_ptr<RunningRequests> running;  // where its requests are listed; the service makes one
 
   std::string lora_directory;  // where adapters may be loaded from over HTTP; empty: nowhere
 

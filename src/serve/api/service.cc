@@ -64,8 +64,9 @@ absl::StatusOr<Json> template_body(const ServedModel& model, const std::string& 
   return Json{{"prompt", std::move(text)}};
 }
 
-ServedModel with_grammars(ServedModel model) {
+ServedModel completed(ServedModel model) {
   model.grammars = std::make_shared<GrammarCache>(model.engine->model());
+  if (model.running == nullptr) model.running = std::make_shared<RunningRequests>();
   return model;
 }
 
@@ -76,7 +77,7 @@ http::Response response_or_error(const absl::StatusOr<Json>& json) {
 }  // namespace
 
 Service::Service(ServedModel model, const MetricsOptions& metrics)
-    : model_(with_grammars(std::move(model))),
+    : model_(completed(std::move(model))),
       metrics_(metrics),
       openai_(model_, metrics_),
       lora_(model_, model_.lora_directory) {}
@@ -107,6 +108,14 @@ std::vector<http::Route> Service::routes() {
       {"POST", "/v1/chat/completions", Access::kNeedsKey,
        [this](const Request& request, const Wakeup& wakeup) {
          return openai_.chat_completions(request, wakeup);
+       }},
+      {"GET", "/v1/brisk/requests", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) {
+         return model_.running->list(request.caller);
+       }},
+      {"DELETE", "/v1/brisk/requests/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) {
+         return model_.running->cancel(request.caller, request.params[0]);
        }},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
        [this](const Request& request, const Wakeup& wakeup) {

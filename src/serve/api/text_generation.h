@@ -14,6 +14,7 @@
 #include "engine/text_stream.h"
 #include "serve/api/generation_spec.h"
 #include "serve/api/metrics.h"
+#include "serve/api/running_requests.h"
 #include "serve/http/message.h"
 
 namespace brisk::api {
@@ -39,6 +40,8 @@ class TextGeneration {
     bool include_stop = false;
     bool special = false;
     bool keep_tokens = false;
+    RunningRequests* listed_in = nullptr;  // outlives it; null: nowhere
+    RunningRequests::Description listed_as{};
   };
 
   // Submits all `requests`, or none when one is refused (the engine's errors). `wakeup` is woken
@@ -49,8 +52,8 @@ class TextGeneration {
                                                                const http::Wakeup& wakeup);
   ~TextGeneration();
 
-  // What is new since the last call. Not OK: a step of the engine failed, or the server is
-  // stopping; nothing more comes.
+  // What is new since the last call. Not OK: a step of the engine failed, someone cancelled it
+  // (Cancelled), or the server is stopping; nothing more comes.
   absl::StatusOr<std::vector<ChoiceDelta>> poll();
 
   // Every choice has ended and `usage` is final.
@@ -68,12 +71,14 @@ class TextGeneration {
 
   explicit TextGeneration(Metrics& metrics);
   const Part& part_of(int choice) const;
+  absl::Status cancelled_status() const;
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 
   Metrics& metrics_;
   const SteadyClock clock_;
   std::vector<std::unique_ptr<Part>> parts_;
+  std::unique_ptr<RunningRequests::Ticket> ticket_;  // null: it is listed nowhere
 };
 
 }  // namespace brisk::api

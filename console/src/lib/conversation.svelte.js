@@ -1,0 +1,130 @@
+// One conversation: what was said, and the answer that is being written.
+import { ApiError, streamChat } from "./api.svelte.js";
+import { requestBody } from "./parameters.svelte.js";
+import { piecesOf } from "./tokens.js";
+
+const FINISH = { stop: "finished", length: "reached the token limit" };
+
+export class Conversation {
+  // {role, content, pieces, state: "done" | "writing" | "stopped" | "failed", note, figures}
+  messages = $state.raw([]);
+  // Told to screen readers: that an answer is coming, then the whole of it.
+  announcement = $state("");
+  #abort = $state.raw(null);
+
+  get writing() {
+    return this.#abort !== null;
+  }
+
+  clear() {
+    this.stop();
+    this.messages = [];
+    this.announcement = "Conversation cleared.";
+  }
+
+  stop() {
+    this.#abort?.abort();
+  }
+
+  async send(text) {
+    if (this.writing) return;
+    this.messages = [...this.messages, { role: "user", content: text, state: "done" }];
+    await this.#answer();
+  }
+
+  // Throws the last answer away and asks for another.
+  async again() {
+    if (this.writing) return;
+    this.messages = this.messages.slice(0, this.messages.findLastIndex((each) => each.role === "user") + 1);
+    await this.#answer();
+  }
+
+  async #answer() {
+    const answer = new Answer();
+    const abort = new AbortController();
+    const asked = this.messages;
+    let frame = 0;
+    const show = () => {
+      frame = 0;
+      if (this.#abort === abort) this.messages = [...asked, answer.snapshot()];
+    };
+    this.#abort = abort;
+    this.announcement = "Writing an answer.";
+    show();
+    try {
+      const body = requestBody(asked.map(({ role, content }) => ({ role, content })));
+      for await (const chunk of streamChat(body, abort.signal)) {
+        answer.take(chunk);
+        frame ||= requestAnimationFrame(show);
+      }
+      answer.end("done", FINISH[answer.finish] ?? answer.finish ?? "");
+    } catch (error) {
+      if (abort.signal.aborted) answer.end("stopped", "stopped");
+      else answer.end("failed", messageOf(error));
+    }
+    cancelAnimationFrame(frame);
+    show();
+    this.#abort = null;
+    this.announcement = answer.state === "failed" ? `No answer: ${answer.note}` : `Answer: ${answer.content}`;
+  }
+}
+
+function messageOf(error) {
+  if (error instanceof ApiError && error.status === 401) return "the server wants a key";
+  if (error instanceof TypeError) return "the server cannot be reached";
+  return error.message;
+}
+
+class Answer {
+  state = "writing";
+  note = "";
+  content = "";
+  finish = null;
+  #pieces = [];
+  #began = performance.now();
+  #first = null;
+  #last = null;
+  #tokens = 0;
+  #usage = null;
+
+  take(chunk) {
+    if (chunk.usage) this.#usage = chunk.usage;
+    const choice = chunk.choices?.[0];
+    if (!choice) return;
+    if (choice.finish_reason) this.finish = choice.finish_reason;
+    const content = choice.delta?.content ?? "";
+    const entries = choice.logprobs?.content;
+    if (!content && !entries?.length) return;
+    this.#last = performance.now();
+    this.#first ??= this.#last;
+    this.#tokens += entries?.length || 1;
+    this.content += content;
+    this.#pieces.push(...piecesOf(content, entries));
+  }
+
+  end(state, note) {
+    this.state = state;
+    this.note = note;
+  }
+
+  snapshot() {
+    const tokens = this.#usage?.completion_tokens ?? this.#tokens;
+    const span = (this.#last - this.#first) / 1000;
+    return {
+      role: "assistant",
+      content: this.content,
+      pieces: [...this.#pieces],
+      state: this.state,
+      note: this.note,
+      figures: {
+        tokens,
+        cached: this.#usage?.prompt_tokens_details?.cached_tokens ?? 0,
+        prompt: this.#usage?.prompt_tokens ?? null,
+        first: this.#first === null ? null : (this.#first - this.#began) / 1000,
+        rate: tokens > 1 && span > 0 ? (tokens - 1) / span : null,
+      },
+    };
+  }
+}
+
+export const conversation = new Conversation();
