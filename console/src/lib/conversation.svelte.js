@@ -89,7 +89,7 @@ class Answer {
 
   take(chunk) {
     if (chunk.usage) this.#usage = chunk.usage;
-    const choice = chunk.choices?.[0];
+    const choice = chunk.choices?.find(({ index }) => index === 0);
     if (!choice) return;
     if (choice.finish_reason) this.finish = choice.finish_reason;
     const content = choice.delta?.content ?? "";

@@ -11,8 +11,9 @@ export function count(value) {
 
 export function seconds(value) {
   if (missing(value)) return "–";
+  if (value === 0) return "0 s";
   if (value < 0.001) return `${(value * 1e6).toFixed(0)} µs`;
-  if (value < 0.1) return `${(value * 1e3).toFixed(1)} ms`;
+  if (value < 0.01) return `${(value * 1e3).toFixed(1)} ms`;
   if (value < 1) return `${(value * 1e3).toFixed(0)} ms`;
   if (value < 100) return `${value.toFixed(value < 10 ? 2 : 1)} s`;
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
@@ -22,7 +23,8 @@ export function percent(fraction) {
   if (missing(fraction)) return "–";
   const value = fraction * 100;
   if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value.toFixed(value < 10 || (value > 99 && value < 100) ? 1 : 0)} %`;
+  const fine = (value > 0 && value < 10) || (value > 99 && value < 100);
+  return `${value.toFixed(fine ? 1 : 0)} %`;
 }
 
 // White space and control characters of a token made visible.

@@ -8,7 +8,10 @@ class Theme {
   #systemDark = $state(system.matches);
 
   constructor() {
-    system.addEventListener("change", () => (this.#systemDark = system.matches));
+    system.addEventListener("change", () => {
+      this.#systemDark = system.matches;
+      this.apply();
+    });
     this.apply();
   }
 
@@ -24,8 +27,7 @@ class Theme {
   }
 
   apply() {
-    if (this.choice) document.documentElement.dataset.theme = this.choice;
-    else delete document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = this.dark ? "dark" : "light";
   }
 }
 

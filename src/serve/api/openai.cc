@@ -40,7 +40,7 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
   options.head.model = spec.model.empty() ? model.name() : spec.model;
   text.listed_in = model.running.get();
-  text.listed_as = {.id = options.head.id, .model = options.head.model, .key = options.caller_key};
+  text.listed_as = {.id = options.head.id, .model = options.head.model, .key = spec.caller_key};
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
       TextGeneration::start(*model.engine, metrics, std::move(requests), text, wakeup);
   if (!run.ok()) return blame_field(run.status());
@@ -78,11 +78,11 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
   BRISK_ASSIGN_OR_RETURN(CompletionRequest completion,
                          parse_completion(request.body, model_.defaults));
   completion.spec.request.tenant = tenant_of(request.caller, completion.spec.user);
+  completion.spec.caller_key = request.caller.key;
   BRISK_RETURN_IF_ERROR(model_.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
   options.head.id = "cmpl-" + http::random_hex(24);
-  options.caller_key = request.caller.key;
   options.best_of = completion.spec.request.choices;
   options.returned = completion.returned;
   options.best_first = completion.spec.request.beam_search.has_value();
@@ -108,6 +108,7 @@ absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
                                          const http::Wakeup& wakeup) const {
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model_.defaults));
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
+  chat.spec.caller_key = request.caller.key;
   BRISK_RETURN_IF_ERROR(model_.check_name(chat.spec.model));
   BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model_, chat));
   std::vector<Request> requests;
@@ -115,7 +116,6 @@ absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
                          make_request(model_, chat.spec, std::move(tokens), kRestOfContext));
   AnswerOptions options;
   options.head.id = "chatcmpl-" + http::random_hex(24);
-  options.caller_key = request.caller.key;
   options.chat = true;
   return answer(model_, metrics_, chat.spec, std::move(requests), std::move(options), wakeup);
 }

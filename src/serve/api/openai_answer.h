@@ -13,7 +13,6 @@ namespace brisk::api {
 
 struct AnswerOptions {
   AnswerHead head;
-  int caller_key = -1;                   // http::Caller::key
   const Tokenizer* tokenizer = nullptr;  // outlives the answer
   bool chat = false;                     // else the shapes of /v1/completions
   int logprobs = -1;                     // as asked for: SamplingParams::logprobs

@@ -20,7 +20,8 @@ struct RunningRequests::Ticket::Entry {
 
 namespace {
 
-// Of the prompts and choices of one request together, so far.
+// Of the prompts and choices of one request together, so far. A generation keeps its stats as its
+// events come; what is not known yet is 0.
 struct Progress {
   int choices = 0;
   int prompt_tokens = 0;
