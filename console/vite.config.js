@@ -5,18 +5,19 @@ import { defineConfig } from "vite";
 const sha256 = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
 // What the page may do: run its one script, use its one style, talk to the server it came from.
-const policy = (script, style) => [
-  "default-src 'none'",
-  `script-src ${sha256(script)}`,
-  `style-src ${sha256(style)}`,
-  "connect-src 'self'",
-  "img-src data:",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join("; ");
+const policy = (script, style) =>
+  [
+    "default-src 'none'",
+    `script-src ${sha256(script)}`,
+    `style-src ${sha256(style)}`,
+    "connect-src 'self'",
+    "img-src data:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join("; ");
 
 // Puts the script and the style into the page, and writes the policy that names their hashes.
 function oneFile() {
@@ -62,6 +63,10 @@ export default defineConfig({
   // `npm run dev` beside `brisk serve`.
   server: {
     proxy: Object.fromEntries(
-      ["/v1", "/v2", "/metrics", "/version", "/health"].map((path) => [path, process.env.BRISK_URL ?? "http://127.0.0.1:8000"])),
+      ["/v1", "/v2", "/metrics", "/version", "/health"].map((path) => [
+        path,
+        process.env.BRISK_URL ?? "http://127.0.0.1:8000",
+      ]),
+    ),
   },
 });

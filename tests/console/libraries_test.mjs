@@ -24,13 +24,15 @@ nonsense
 
 const tests = {
   eventsComeWholeHoweverTheyAreCut() {
-    const text = "data: one\n\n: ping\n\ndata: two\ndata: lines\n\nevent: x\ndata:three\r\n\r\ndata: [DONE]\n\ndata: cut";
+    const text =
+      "data: one\n\n: ping\n\ndata: two\ndata: lines\n\nevent: x\ndata:three\r\n\r\ndata: [DONE]\n\ndata: cut";
     const whole = new EventParser().push(text);
     assert.deepEqual(whole, ["one", "two\nlines", "three", "[DONE]"]);
     for (let size = 1; size < 9; ++size) {
       const parser = new EventParser();
       const found = [];
-      for (let at = 0; at < text.length; at += size) found.push(...parser.push(text.slice(at, at + size)));
+      for (let at = 0; at < text.length; at += size)
+        found.push(...parser.push(text.slice(at, at + size)));
       assert.deepEqual(found, whole, `cut into ${size}`);
     }
   },
@@ -58,7 +60,12 @@ const tests = {
     const before = { bounds: [1, 2, Infinity], counts: [4, 4, 4], sum: 2, count: 4 };
     const after = { bounds: [1, 2, Infinity], counts: [4, 14, 14], sum: 17, count: 14 };
     const between = metrics.difference(before, after);
-    assert.deepEqual(between, { bounds: [1, 2, Infinity], counts: [0, 10, 10], sum: 15, count: 10 });
+    assert.deepEqual(between, {
+      bounds: [1, 2, Infinity],
+      counts: [0, 10, 10],
+      sum: 15,
+      count: 10,
+    });
     assert.equal(metrics.quantile(between, 0.5), 1.5, "what was before does not count");
     assert.equal(metrics.difference(after, after), null, "nothing came");
     assert.equal(metrics.difference(after, before), null, "the server began anew");
@@ -68,24 +75,70 @@ const tests = {
   },
 
   piecesJoinToTheText() {
-    const token = (text, logprob = -1) => ({ token: text, logprob, bytes: [...Buffer.from(text)], top_logprobs: [] });
+    const token = (text, logprob = -1) => ({
+      token: text,
+      logprob,
+      bytes: [...Buffer.from(text)],
+      top_logprobs: [],
+    });
     const texts = (pieces) => pieces.map((piece) => piece.text);
     assert.deepEqual(texts(piecesOf("a b", [token("a"), token(" b")])), ["a", " b"]);
-    assert.deepEqual(texts(piecesOf("Once", [token(" Once")])), ["Once"], "the first space is not text");
-    assert.deepEqual(texts(piecesOf("x", [token("x"), token("<|end|>")])), ["x"], "what ends the turn is not text");
+    assert.deepEqual(
+      texts(piecesOf("Once", [token(" Once")])),
+      ["Once"],
+      "the first space is not text",
+    );
+    assert.deepEqual(
+      texts(piecesOf("x", [token("x"), token("<|end|>")])),
+      ["x"],
+      "what ends the turn is not text",
+    );
     assert.deepEqual(texts(piecesOf("", [token("<|end|>")])), []);
     assert.deepEqual(piecesOf("plain", undefined), [{ text: "plain", tokens: [] }]);
-    const [euro] = piecesOf("€", [0xe2, 0x82, 0xac].map((byte) => ({ token: "\ufffd", logprob: -1, bytes: [byte] })));
+    const [euro] = piecesOf(
+      "€",
+      [0xe2, 0x82, 0xac].map((byte) => ({ token: "\ufffd", logprob: -1, bytes: [byte] })),
+    );
     assert.equal(euro.text, "€");
-    assert.deepEqual(euro.tokens.map(({ text }) => text), ["<0xE2>", "<0x82>", "<0xAC>"]);
-    assert.deepEqual([0, -0.2, -1, -1.5, -9].map((logprob) => doubt({ tokens: [{ logprob }] })), [0, 1, 2, 3, 4]);
+    assert.deepEqual(
+      euro.tokens.map(({ text }) => text),
+      ["<0xE2>", "<0x82>", "<0xAC>"],
+    );
+    assert.deepEqual(
+      [0, -0.2, -1, -1.5, -9].map((logprob) => doubt({ tokens: [{ logprob }] })),
+      [0, 1, 2, 3, 4],
+    );
   },
 
   numbersAreForPeople() {
-    assert.deepEqual([0, 3.14159, 42.42, 1234.5, 123456, 7654321, null].map(count), ["0", "3.14", "42.4", "1,235", "123k", "7.7M", "–"]);
-    assert.deepEqual([0, 5e-5, 0.0012, 0.035, 0.5, 2.5, 75, 130, undefined].map(seconds),
-                     ["0 s", "50 µs", "1.2 ms", "35 ms", "500 ms", "2.50 s", "75.0 s", "2 min 10 s", "–"]);
-    assert.deepEqual([0, 0.0001, 0.05, 0.5, 0.9975, 1].map(percent), ["0 %", "< 0.1 %", "5.0 %", "50 %", "99.8 %", "100 %"]);
+    assert.deepEqual([0, 3.14159, 42.42, 1234.5, 123456, 7654321, null].map(count), [
+      "0",
+      "3.14",
+      "42.4",
+      "1,235",
+      "123k",
+      "7.7M",
+      "–",
+    ]);
+    assert.deepEqual([0, 5e-5, 0.0012, 0.035, 0.5, 2.5, 75, 130, undefined].map(seconds), [
+      "0 s",
+      "50 µs",
+      "1.2 ms",
+      "35 ms",
+      "500 ms",
+      "2.50 s",
+      "75.0 s",
+      "2 min 10 s",
+      "–",
+    ]);
+    assert.deepEqual([0, 0.0001, 0.05, 0.5, 0.9975, 1].map(percent), [
+      "0 %",
+      "< 0.1 %",
+      "5.0 %",
+      "50 %",
+      "99.8 %",
+      "100 %",
+    ]);
     assert.equal(visible(" a\n\t\u0007"), "␣a⏎⇥\\x07");
   },
 
@@ -93,15 +146,48 @@ const tests = {
     const run = { completed: 3, mean_ttft_ms: 5, output_throughput: 9 };
     const single = readReport("one.json", JSON.stringify(run));
     assert.deepEqual([single.kind, single.runs.length], ["load", 1]);
-    assert.deepEqual(present(single).map(({ title }) => title), ["Requests", "Tokens", "Time to first token"]);
-    const sweep = readReport("sweep.json", JSON.stringify({ sweep: "rate", last_good: 2, points: [{ ...run, rate: 1 }, { ...run, rate: 2 }] }));
+    assert.deepEqual(
+      present(single).map(({ title }) => title),
+      ["Requests", "Tokens", "Time to first token"],
+    );
+    const sweep = readReport(
+      "sweep.json",
+      JSON.stringify({
+        sweep: "rate",
+        last_good: 2,
+        points: [
+          { ...run, rate: 1 },
+          { ...run, rate: 2 },
+        ],
+      }),
+    );
     assert.equal(sweep.over, "rate");
-    assert.deepEqual(sweep.runs.map(({ x }) => x), [1, 2]);
-    const policies = readReport("policies.json", JSON.stringify([{ ...run, policy: "static" }, { ...run, policy: "iteration" }]));
+    assert.deepEqual(
+      sweep.runs.map(({ x }) => x),
+      [1, 2],
+    );
+    const policies = readReport(
+      "policies.json",
+      JSON.stringify([
+        { ...run, policy: "static" },
+        { ...run, policy: "iteration" },
+      ]),
+    );
     assert.deepEqual([policies.over, policies.runs[0].label], [null, "static"]);
     assert.equal(readReport("bench.json", '[{"test":"pp8","tokens_per_s":1}]').kind, "bench");
-    for (const wrong of ["", "{", "3", "null", "[]", "{}", '{"points":[]}', '{"points":[null]}', '[{"test":1}]', '[[]]',
-                         JSON.stringify(Array(201).fill(run))]) {
+    for (const wrong of [
+      "",
+      "{",
+      "3",
+      "null",
+      "[]",
+      "{}",
+      '{"points":[]}',
+      '{"points":[null]}',
+      '[{"test":1}]',
+      "[[]]",
+      JSON.stringify(Array(201).fill(run)),
+    ]) {
       assert.throws(() => readReport("wrong.json", wrong), /^Error: wrong\.json /, wrong);
     }
   },

@@ -27,7 +27,9 @@ export async function runTests(tests) {
 
 // {url, stop}; `stop` asks it to end and gives its exit code.
 export async function startServer(brisk, args) {
-  const server = spawn(brisk, ["serve", ...args, "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
+  const server = spawn(brisk, ["serve", ...args, "--port", "0"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const killed = () => server.kill("SIGKILL");
   process.on("exit", killed);
   const ended = new Promise((resolve) => server.on("exit", resolve));

@@ -37,7 +37,10 @@ export async function request(path, { method = "GET", body, signal } = {}) {
   if (key) headers.authorization = `Bearer ${key}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   const response = await fetch(path, {
-    method, headers, signal, cache: "no-store",
+    method,
+    headers,
+    signal,
+    cache: "no-store",
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (response.ok) return response;
@@ -68,6 +71,6 @@ export async function* streamChat(body, signal) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {});  // whoever leaves early makes the server stop
+    reader.cancel().catch(() => {}); // whoever leaves early makes the server stop
   }
 }

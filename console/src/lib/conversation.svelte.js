@@ -18,6 +18,7 @@ export class Conversation {
 
   clear() {
     this.stop();
+    this.#abort = null; // what still comes is nobody's
     this.messages = [];
     this.announcement = "Conversation cleared.";
   }
@@ -35,7 +36,10 @@ export class Conversation {
   // Throws the last answer away and asks for another.
   async again() {
     if (this.writing) return;
-    this.messages = this.messages.slice(0, this.messages.findLastIndex((each) => each.role === "user") + 1);
+    this.messages = this.messages.slice(
+      0,
+      this.messages.findLastIndex((each) => each.role === "user") + 1,
+    );
     await this.#answer();
   }
 
@@ -64,8 +68,10 @@ export class Conversation {
     }
     cancelAnimationFrame(frame);
     show();
+    if (this.#abort !== abort) return;
     this.#abort = null;
-    this.announcement = answer.state === "failed" ? `No answer: ${answer.note}` : `Answer: ${answer.content}`;
+    this.announcement =
+      answer.state === "failed" ? `No answer: ${answer.note}` : `Answer: ${answer.content}`;
   }
 }
 
@@ -121,7 +127,8 @@ class Answer {
         cached: this.#usage?.prompt_tokens_details?.cached_tokens ?? 0,
         prompt: this.#usage?.prompt_tokens ?? null,
         first: this.#first === null ? null : (this.#first - this.#began) / 1000,
-        rate: tokens > 1 && span > 0 ? (tokens - 1) / span : null,
+        // A burst that the browser read at once says nothing about speed.
+        rate: tokens > 1 && span > 0.05 ? (tokens - 1) / span : null,
       },
     };
   }

@@ -3,21 +3,33 @@ import { access, getText } from "./api.svelte.js";
 import * as metrics from "./metrics.js";
 
 export const PERIOD_SECONDS = 1;
-export const HISTORY = 300;  // samples
-const WINDOW = 15;           // seconds that percentiles look back on
+export const HISTORY = 300; // samples
+const WINDOW = 15; // seconds that percentiles look back on
 
 const QUANTILES = [0.5, 0.9, 0.99];
-export const SERIES = ["generated", "prompt", "ttft50", "ttft90", "ttft99", "itl50", "itl90", "itl99",
-                       "kv", "running", "waiting", "batch"];
+export const SERIES = [
+  "generated",
+  "prompt",
+  "ttft50",
+  "ttft90",
+  "ttft99",
+  "itl50",
+  "itl90",
+  "itl99",
+  "kv",
+  "running",
+  "waiting",
+  "batch",
+];
 
 export class Live {
-  connected = $state(null);  // null: not known yet
+  connected = $state(null); // null: not known yet
   error = $state("");
-  names = $state.raw([]);    // models in the metrics
-  model = $state("");        // "": all together
+  names = $state.raw([]); // models in the metrics
+  model = $state(""); // "": all together
   // {time: [...], <series>: [...]}, oldest first; null where nothing was observed.
   history = $state.raw({ time: [], ...Object.fromEntries(SERIES.map((name) => [name, []])) });
-  #scrapes = [];             // {time, samples}, of the last WINDOW seconds
+  #scrapes = []; // {time, samples}, of the last WINDOW seconds
   #timer = 0;
 
   last(name) {
@@ -65,7 +77,8 @@ export class Live {
 
   #append(time, values) {
     const next = { time: [...this.history.time, time].slice(-HISTORY) };
-    for (const name of SERIES) next[name] = [...this.history[name], values[name] ?? null].slice(-HISTORY);
+    for (const name of SERIES)
+      next[name] = [...this.history[name], values[name] ?? null].slice(-HISTORY);
     this.history = next;
   }
 }
@@ -79,13 +92,20 @@ function figures(before, oldest, now, model) {
     kv: metrics.largest(now.samples, "brisk:kv_cache_usage_perc", model),
   };
   if (!before) return values;
-  const perSecond = (name) => metrics.rate(metrics.total(before.samples, name, model), value(name), now.time - before.time);
+  const perSecond = (name) =>
+    metrics.rate(metrics.total(before.samples, name, model), value(name), now.time - before.time);
   const between = (from, name) =>
-    metrics.difference(metrics.histogram(from.samples, name, model), metrics.histogram(now.samples, name, model));
+    metrics.difference(
+      metrics.histogram(from.samples, name, model),
+      metrics.histogram(now.samples, name, model),
+    );
   values.generated = perSecond("brisk:generation_tokens_total");
   values.prompt = perSecond("brisk:prompt_tokens_total");
   values.batch = metrics.mean(between(before, "brisk:iteration_tokens_total"));
-  for (const [series, name] of [["ttft", "brisk:time_to_first_token_seconds"], ["itl", "brisk:inter_token_latency_seconds"]]) {
+  for (const [series, name] of [
+    ["ttft", "brisk:time_to_first_token_seconds"],
+    ["itl", "brisk:inter_token_latency_seconds"],
+  ]) {
     const seen = between(oldest, name);
     for (const q of QUANTILES) values[series + q * 100] = metrics.quantile(seen, q);
   }

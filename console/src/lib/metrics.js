@@ -58,7 +58,8 @@ export function histogram(samples, name, model) {
 
 // What was observed between two scrapes; null when nothing was, or the server began anew.
 export function difference(before, after) {
-  if (!before || after.count <= before.count || before.bounds.length !== after.bounds.length) return null;
+  if (!before || after.count <= before.count || before.bounds.length !== after.bounds.length)
+    return null;
   return {
     bounds: after.bounds,
     counts: after.counts.map((count, i) => count - before.counts[i]),
@@ -83,4 +84,4 @@ export const mean = (hist) => (hist && hist.count > 0 ? hist.sum / hist.count : 
 
 // Per second between two totals; null when the server began anew.
 export const rate = (before, after, seconds) =>
-  (before === undefined || after < before || seconds <= 0 ? null : (after - before) / seconds);
+  before === undefined || after < before || seconds <= 0 ? null : (after - before) / seconds;

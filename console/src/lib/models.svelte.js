@@ -10,7 +10,10 @@ export async function refreshModels() {
     models.error = "";
     if (!models.list.some(({ id }) => id === parameters.model)) parameters.model = "";
   } catch (error) {
-    models.error = error.status === 401 ? "The server wants a key." : `The models are not known: ${error.message}`;
+    models.error =
+      error.status === 401
+        ? "The server wants a key."
+        : `The models are not known: ${error.message}`;
   }
 }
 
@@ -24,7 +27,7 @@ export async function changeModel(id, action) {
 // "load", "unload", or nothing to do now.
 export function actionFor({ state }) {
   if (state === undefined || state === null) return null;
-  const name = (typeof state === "object" ? state.name ?? "" : String(state)).toLowerCase();
+  const name = (typeof state === "object" ? (state.name ?? "") : String(state)).toLowerCase();
   if (["loading", "unloading", "draining"].includes(name)) return null;
   return ["loaded", "ready"].includes(name) ? "unload" : "load";
 }

@@ -2,22 +2,84 @@
 import { readSetting, writeSetting } from "./store.js";
 
 export const fields = [
-  { name: "temperature", label: "Temperature", min: 0, max: 2, step: 0.05, help: "0 always takes the most likely token" },
-  { name: "top_p", label: "Top p", min: 0, max: 1, step: 0.01, help: "Draw from the tokens that make up this share of the probability" },
-  { name: "top_k", label: "Top k", min: 0, step: 1, help: "Draw from this many of the most likely tokens; 0: from all" },
-  { name: "min_p", label: "Min p", min: 0, max: 1, step: 0.01, help: "Drop tokens less likely than this share of the most likely one" },
-  { name: "max_tokens", label: "Max tokens", min: 1, step: 1, help: "The answer ends after so many" },
+  {
+    name: "temperature",
+    label: "Temperature",
+    min: 0,
+    max: 2,
+    step: 0.05,
+    help: "0 always takes the most likely token",
+  },
+  {
+    name: "top_p",
+    label: "Top p",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    help: "Draw from the tokens that make up this share of the probability",
+  },
+  {
+    name: "top_k",
+    label: "Top k",
+    min: 0,
+    step: 1,
+    help: "Draw from this many of the most likely tokens; 0: from all",
+  },
+  {
+    name: "min_p",
+    label: "Min p",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    help: "Drop tokens less likely than this share of the most likely one",
+  },
+  {
+    name: "max_tokens",
+    label: "Max tokens",
+    min: 1,
+    step: 1,
+    help: "The answer ends after so many",
+  },
   { name: "seed", label: "Seed", min: 0, step: 1, help: "The same seed gives the same answer" },
-  { name: "repetition_penalty", label: "Repetition", min: 0.1, max: 2, step: 0.05, help: "Above 1 makes tokens that were used less likely" },
-  { name: "presence_penalty", label: "Presence", min: -2, max: 2, step: 0.1, help: "Taken off once from tokens that were used" },
-  { name: "frequency_penalty", label: "Frequency", min: -2, max: 2, step: 0.1, help: "Taken off for each time that a token was used" },
+  {
+    name: "repetition_penalty",
+    label: "Repetition",
+    min: 0.1,
+    max: 2,
+    step: 0.05,
+    help: "Above 1 makes tokens that were used less likely",
+  },
+  {
+    name: "presence_penalty",
+    label: "Presence",
+    min: -2,
+    max: 2,
+    step: 0.1,
+    help: "Taken off once from tokens that were used",
+  },
+  {
+    name: "frequency_penalty",
+    label: "Frequency",
+    min: -2,
+    max: 2,
+    step: 0.1,
+    help: "Taken off for each time that a token was used",
+  },
 ];
 
 const defaults = {
-  model: "", system: "", stop: "", extra: "", alternatives: 5, numbers: {},
+  model: "",
+  system: "",
+  stop: "",
+  extra: "",
+  alternatives: 5,
+  numbers: {},
 };
 
-export const parameters = $state({ ...structuredClone(defaults), ...readSetting("parameters", {}) });
+export const parameters = $state({
+  ...structuredClone(defaults),
+  ...readSetting("parameters", {}),
+});
 
 export function saveParameters() {
   writeSetting("parameters", $state.snapshot(parameters));
@@ -45,8 +107,10 @@ export function extraFields(text) {
 export function requestBody(messages) {
   const body = { messages, stream: true, stream_options: { include_usage: true } };
   if (parameters.model) body.model = parameters.model;
-  if (parameters.system.trim()) body.messages = [{ role: "system", content: parameters.system }, ...messages];
-  if (parameters.alternatives > 0) Object.assign(body, { logprobs: true, top_logprobs: parameters.alternatives });
+  if (parameters.system.trim())
+    body.messages = [{ role: "system", content: parameters.system }, ...messages];
+  if (parameters.alternatives > 0)
+    Object.assign(body, { logprobs: true, top_logprobs: parameters.alternatives });
   const stop = parameters.stop.split("\n").filter((line) => line !== "");
   if (stop.length > 0) body.stop = stop;
   for (const { name } of fields) {

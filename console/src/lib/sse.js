@@ -11,7 +11,8 @@ export class EventParser {
 
 // Comments (keep-alive pings) and other fields say nothing here.
 function dataOf(event) {
-  return event.split("\n")
+  return event
+    .split("\n")
     .filter((line) => line.startsWith("data:"))
     .map((line) => line.slice("data:".length).replace(/^ /, ""))
     .join("\n");

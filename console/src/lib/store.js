@@ -4,7 +4,7 @@ function attempt(action, otherwise) {
   try {
     return action();
   } catch {
-    return otherwise;  // storage is turned off or full
+    return otherwise; // storage is turned off or full
   }
 }
 
@@ -14,5 +14,7 @@ export const writeSetting = (name, value) =>
   attempt(() => localStorage.setItem(`brisk.${name}`, JSON.stringify(value)));
 
 export const readKey = () => attempt(() => sessionStorage.getItem("brisk.key"), null) ?? "";
-export const writeKey = (key) => attempt(() =>
-  (key ? sessionStorage.setItem("brisk.key", key) : sessionStorage.removeItem("brisk.key")));
+export const writeKey = (key) =>
+  attempt(() =>
+    key ? sessionStorage.setItem("brisk.key", key) : sessionStorage.removeItem("brisk.key"),
+  );

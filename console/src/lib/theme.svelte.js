@@ -4,7 +4,7 @@ import { readSetting, writeSetting } from "./store.js";
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 class Theme {
-  choice = $state(readSetting("theme", null));  // "light", "dark", or null: the system's
+  choice = $state(readSetting("theme", null)); // "light", "dark", or null: the system's
   #systemDark = $state(system.matches);
 
   constructor() {

@@ -9,21 +9,27 @@ function decoded(bytes) {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
   } catch {
-    return null;  // not whole characters yet
+    return null; // not whole characters yet
   }
 }
 
 // A token that is no text by itself is shown by its bytes.
 function readable(entry) {
   const bytes = bytesOf(entry);
-  return decoded(bytes) ?? bytes.map((byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`).join("");
+  return (
+    decoded(bytes) ??
+    bytes.map((byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`).join("")
+  );
 }
 
 function tokenOf(entry) {
   return {
     text: readable(entry),
     logprob: entry.logprob,
-    top: (entry.top_logprobs ?? []).map((each) => ({ text: readable(each), logprob: each.logprob })),
+    top: (entry.top_logprobs ?? []).map((each) => ({
+      text: readable(each),
+      logprob: each.logprob,
+    })),
   };
 }
 
