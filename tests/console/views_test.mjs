@@ -84,40 +84,44 @@ const tests = {
     const page = await open({ view: "models" });
     const row = page.getByRole("row", { name: /brisk-small/ });
     assert.match(await row.innerText(), /256 tokens/);
-    assert.equal(await row.getByRole("button").count(), 0, "one model alone cannot be unloaded");
     await shot(page, "models");
     await close(page);
   },
 
-  // The server's answers are those of API.md for a server of many models.
+  // What a server of many models says; this one has one.
   async modelsWithAStateCanBeLoadedAndUnloaded() {
     const page = await open({ view: "models" });
-    const states = { ready: "ready", "org/other": "unloaded", slow: "loading" };
+    const states = {
+      small: { value: "loaded", in_use: 2, memory_bytes: 3 << 20 },
+      "org/other": { value: "unloaded" },
+      slow: { value: "loading", progress: 0.4 },
+      broken: { value: "failed", error: "model.gguf: it ends too early" },
+    };
+    const data = () =>
+      Object.entries(states).map(([id, status]) => ({ id, root: id, parent: null, status }));
     const asked = [];
     await page.route("**/v1/models", (route) =>
       route.fulfill({
-        json: {
-          object: "list",
-          data: Object.entries(states).map(([id, state]) => ({
-            id,
-            object: "model",
-            root: id,
-            parent: null,
-            state,
-          })),
-        },
+        json: { data: [...data(), { ...data()[0], id: "alias", root: "small" }] },
       }),
     );
     await page.route("**/v2/repository/models/**", (route) => {
       asked.push(`${route.request().method()} ${new URL(route.request().url()).pathname}`);
-      states["org/other"] = "ready";
+      states["org/other"].value = "loaded";
       return route.fulfill({ json: {} });
     });
+    const row = (name) => page.getByRole("row", { name });
     await page.getByRole("button", { name: "Load org/other" }).click();
     await page.getByText("org/other is loaded.").waitFor();
     await page.getByRole("button", { name: "Unload org/other" }).waitFor();
-    assert.equal(await page.getByRole("row", { name: /slow/ }).getByRole("button").count(), 0);
+    assert.match(await row(/^small/).innerText(), /in use.*3\.0 MiB/s);
+    assert.match(await row(/^slow/).innerText(), /40 %/);
+    assert.match(await row(/^broken/).innerText(), /ends too early/);
+    for (const name of [/^slow/, /^alias/]) {
+      assert.equal(await row(name).getByRole("button").count(), 0);
+    }
     assert.deepEqual(asked, ["POST /v2/repository/models/org/other/load"]);
+    await shot(page, "models-states");
     await close(page);
   },
 

@@ -90,6 +90,7 @@ TEST_F(ConsoleTest, ACancelledStreamEndsWithAnErrorAndWithoutDone) {
   EXPECT_FALSE(events.done);
   ASSERT_FALSE(events.chunks.empty());
   EXPECT_EQ(events.chunks.back()["error"]["type"], "cancelled_error");
+  listed(0);
   EXPECT_THAT(get("/metrics").raw.body,
               HasSubstr(R"(model_name="org/fake",finished_reason="abort"} 1)"));
 }

@@ -21,6 +21,12 @@ export function seconds(value) {
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
 }
 
+export function bytes(value) {
+  if (missing(value)) return "–";
+  const unit = value >= 2 ** 30 ? ["GiB", 2 ** 30] : ["MiB", 2 ** 20];
+  return `${(value / unit[1]).toFixed(value / unit[1] < 10 ? 1 : 0)} ${unit[0]}`;
+}
+
 export function percent(fraction) {
   if (missing(fraction)) return "–";
   const value = fraction * 100;

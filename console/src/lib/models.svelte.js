@@ -24,10 +24,8 @@ export async function changeModel(id, action) {
   await refreshModels();
 }
 
-// "load", "unload", or nothing to do now.
-export function actionFor({ state }) {
-  if (state === undefined || state === null) return null;
-  const name = (typeof state === "object" ? (state.name ?? "") : String(state)).toLowerCase();
-  if (["loading", "unloading", "draining"].includes(name)) return null;
-  return ["loaded", "ready"].includes(name) ? "unload" : "load";
+// "load", "unload", or nothing to do now. Names and adapters of another model have no say.
+export function actionFor({ id, root, parent, status }) {
+  if (!status || parent || (root && root !== id)) return null;
+  return { loaded: "unload", unloaded: "load", failed: "load" }[status.value] ?? null;
 }

@@ -39,7 +39,7 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   text.special = !spec.skip_special_tokens;
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
   options.head.model = spec.model.empty() ? model.name() : spec.model;
-  text.listed_in = model.running.get();
+  text.listed_in = model.running;
   text.listed_as = {.id = options.head.id, .model = options.head.model, .key = spec.caller_key};
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
       TextGeneration::start(*model.engine, metrics, std::move(requests), text, wakeup);

@@ -60,7 +60,8 @@ absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(Engine& en
   if (options.listed_in != nullptr) {
     std::vector<std::shared_ptr<Generation>> all;
     for (const auto& part : run->parts_) all.push_back(part->generation);
-    run->ticket_ = options.listed_in->add(options.listed_as, std::move(all));
+    run->listed_in_ = options.listed_in;
+    run->ticket_ = run->listed_in_->add(options.listed_as, std::move(all));
   }
   return run;
 }

@@ -40,7 +40,7 @@ class TextGeneration {
     bool include_stop = false;
     bool special = false;
     bool keep_tokens = false;
-    RunningRequests* listed_in = nullptr;  // outlives it; null: nowhere
+    std::shared_ptr<RunningRequests> listed_in = nullptr;  // null: nowhere
     RunningRequests::Description listed_as{};
   };
 
@@ -78,6 +78,7 @@ class TextGeneration {
   Metrics& metrics_;
   const SteadyClock clock_;
   std::vector<std::unique_ptr<Part>> parts_;
+  std::shared_ptr<RunningRequests> listed_in_;
   std::unique_ptr<RunningRequests::Ticket> ticket_;  // null: it is listed nowhere
 };
 
