@@ -1,6 +1,11 @@
 // The chat in Chromium: what is streamed, shown, stopped and refused.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
+  MODEL,
+  brisk,
   LONG,
   answers,
   ask,
@@ -14,7 +19,7 @@ import {
   shot,
   textOf,
 } from "./browser.mjs";
-import { until } from "./support.mjs";
+import { startServer, until } from "./support.mjs";
 
 const tests = {
   async aChatStreamsWhatTheApiAnswers() {
@@ -135,6 +140,31 @@ const tests = {
     await page.keyboard.type("Hello");
     assert.equal(await page.getByRole("textbox", { name: "Message" }).inputValue(), "Hello");
     await close(page);
+  },
+
+  async modelsWithoutATemplateContinuePlainText() {
+    const directory = mkdtempSync(join(tmpdir(), "brisk-console-"));
+    const template = join(directory, "refuses.jinja");
+    writeFileSync(template, '{{ raise_exception("this template refuses") }}');
+    const base = await startServer(brisk, [MODEL, "--chat-template", template]);
+    const page = await open({ url: base.url, expected: /status of 400/ });
+    await parameter(page, "Temperature").fill("0");
+    await ask(page, "Once upon a time");
+    await page.getByRole("button", { name: "Continue it as plain text instead" }).click();
+    await page.locator("[data-piece]").first().waitFor();
+    await finished(page);
+    const whole = await (
+      await call("/v1/completions", {
+        method: "POST",
+        body: { prompt: "Once upon a time", temperature: 0, max_tokens: 200 },
+      })
+    ).json();
+    assert.equal(await textOf(page), whole.choices[0].text);
+    await page.locator("[data-piece]").nth(2).hover();
+    await page.locator(".token-card li.chosen").waitFor();
+    await close(page);
+    assert.equal(await base.stop(), 0);
+    rmSync(directory, { recursive: true });
   },
 
   async errorsAreShownWhereTheAnswerWouldBe() {

@@ -7,7 +7,7 @@ import { count, percent, seconds, visible } from "../../console/src/lib/format.j
 import * as metrics from "../../console/src/lib/metrics.js";
 import { present, readReport } from "../../console/src/lib/reports.js";
 import { EventParser } from "../../console/src/lib/sse.js";
-import { doubt, piecesOf } from "../../console/src/lib/tokens.js";
+import { additionOf, doubt, piecesOf } from "../../console/src/lib/tokens.js";
 import { runTests } from "./support.mjs";
 
 const SCRAPE = `# HELP brisk:tokens_total Tokens.
@@ -110,6 +110,19 @@ const tests = {
     );
   },
 
+  additionsOfChatsAndCompletionsAreAlike() {
+    const entry = { token: " b", logprob: -1, top_logprobs: [{ token: " b", logprob: -1 }] };
+    const chat = { delta: { content: " b" }, logprobs: { content: [entry] } };
+    const completion = {
+      text: " b",
+      logprobs: { tokens: [" b"], token_logprobs: [-1], top_logprobs: [{ " b": -1 }] },
+    };
+    assert.deepEqual(additionOf(chat), { content: " b", entries: [entry] });
+    assert.deepEqual(additionOf(completion), additionOf(chat));
+    assert.deepEqual(additionOf({ delta: {}, logprobs: null }), { content: "", entries: [] });
+    assert.deepEqual(additionOf({ text: "a", logprobs: null }), { content: "a", entries: [] });
+  },
+
   numbersAreForPeople() {
     assert.deepEqual([0, 3.14159, 42.42, 1234.5, 123456, 7654321, null].map(count), [
       "0",
@@ -194,7 +207,7 @@ const tests = {
 
   curlCommandsSurviveAnyText() {
     const body = { messages: [{ role: "user", content: "it's $HOME `x` \\ \"" }] };
-    const command = curlCommand("http://127.0.0.1:8000", body);
+    const command = curlCommand("http://127.0.0.1:8000", { path: "/v1/completions", body });
     const quoted = command.slice(command.indexOf("-d ") + 3);
     assert.equal(quoted, `'${JSON.stringify(body).replaceAll("'", "'\\''")}'`);
   },

@@ -55,8 +55,8 @@ export const getJson = async (path) => (await request(path)).json();
 export const getText = async (path) => (await request(path)).text();
 
 // The chunks of a streamed answer. Its end is [DONE]; without, it broke off.
-export async function* streamChat(body, signal) {
-  const response = await request("/v1/chat/completions", { method: "POST", body, signal });
+export async function* streamAnswer({ path, body }, signal) {
+  const response = await request(path, { method: "POST", body, signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = new EventParser();
   try {

@@ -1,7 +1,7 @@
 // One conversation: what was said, and the answer that is being written.
-import { ApiError, streamChat } from "./api.svelte.js";
-import { requestBody } from "./parameters.svelte.js";
-import { piecesOf } from "./tokens.js";
+import { ApiError, streamAnswer } from "./api.svelte.js";
+import { requestFor } from "./parameters.svelte.js";
+import { additionOf, piecesOf } from "./tokens.js";
 
 const FINISH = { stop: "finished", length: "reached the token limit" };
 
@@ -56,8 +56,7 @@ export class Conversation {
     this.announcement = "Writing an answer.";
     show();
     try {
-      const body = requestBody(asked.map(({ role, content }) => ({ role, content })));
-      for await (const chunk of streamChat(body, abort.signal)) {
+      for await (const chunk of streamAnswer(requestFor(historyOf(asked)), abort.signal)) {
         answer.take(chunk);
         frame ||= requestAnimationFrame(show);
       }
@@ -73,6 +72,14 @@ export class Conversation {
     this.announcement =
       answer.state === "failed" ? `No answer: ${answer.note}` : `Answer: ${answer.content}`;
   }
+}
+
+// What the model is told of `messages`: not the questions that got no answer.
+export function historyOf(messages) {
+  const lost = (at) => messages[at]?.role === "assistant" && !messages[at].content;
+  return messages
+    .filter((_, at) => !lost(at) && !lost(at + 1))
+    .map(({ role, content }) => ({ role, content }));
 }
 
 function messageOf(error) {
@@ -98,12 +105,11 @@ class Answer {
     const choice = chunk.choices?.find(({ index }) => index === 0);
     if (!choice) return;
     if (choice.finish_reason) this.finish = choice.finish_reason;
-    const content = choice.delta?.content ?? "";
-    const entries = choice.logprobs?.content;
-    if (!content && !entries?.length) return;
+    const { content, entries } = additionOf(choice);
+    if (!content && entries.length === 0) return;
     this.#last = performance.now();
     this.#first ??= this.#last;
-    this.#tokens += entries?.length || 1;
+    this.#tokens += entries.length || 1;
     this.content += content;
     this.#pieces.push(...piecesOf(content, entries));
   }

@@ -67,7 +67,10 @@ export const fields = [
   },
 ];
 
+const TEXT_TOKENS_MAX = 200; // where nothing else ends a text
+
 const defaults = {
+  mode: "chat", // or "text": the last message is continued, without a template
   model: "",
   system: "",
   stop: "",
@@ -104,18 +107,31 @@ export function extraFields(text) {
   return extra;
 }
 
-export function requestBody(messages) {
-  const body = { messages, stream: true, stream_options: { include_usage: true } };
+// What is sent for the last of `messages`, [{role, content}]: {path, body}.
+export function requestFor(messages) {
+  const body = { stream: true, stream_options: { include_usage: true } };
   if (parameters.model) body.model = parameters.model;
-  if (parameters.system.trim())
-    body.messages = [{ role: "system", content: parameters.system }, ...messages];
-  if (parameters.alternatives > 0)
-    Object.assign(body, { logprobs: true, top_logprobs: parameters.alternatives });
   const stop = parameters.stop.split("\n").filter((line) => line !== "");
   if (stop.length > 0) body.stop = stop;
+  if (parameters.mode === "text") body.max_tokens = TEXT_TOKENS_MAX;
   for (const { name } of fields) {
     const value = parameters.numbers[name];
     if (typeof value === "number" && Number.isFinite(value)) body[name] = value;
   }
-  return { ...body, ...extraFields(parameters.extra) };
+  const extra = extraFields(parameters.extra);
+  if (parameters.mode === "text") {
+    if (parameters.alternatives > 0) body.logprobs = parameters.alternatives;
+    return {
+      path: "/v1/completions",
+      body: { prompt: messages.at(-1).content, ...body, ...extra },
+    };
+  }
+  if (parameters.alternatives > 0) {
+    Object.assign(body, { logprobs: true, top_logprobs: parameters.alternatives });
+  }
+  const system = parameters.system.trim() ? [{ role: "system", content: parameters.system }] : [];
+  return {
+    path: "/v1/chat/completions",
+    body: { messages: [...system, ...messages], ...body, ...extra },
+  };
 }

@@ -33,6 +33,20 @@ function tokenOf(entry) {
   };
 }
 
+// What a chunk's choice adds, as {content, entries}: of a chat, or of a plain completion.
+export function additionOf({ delta, text, logprobs }) {
+  if (delta) return { content: delta.content ?? "", entries: logprobs?.content ?? [] };
+  const entries = (logprobs?.tokens ?? []).map((token, i) => ({
+    token,
+    logprob: logprobs.token_logprobs[i],
+    top_logprobs: Object.entries(logprobs.top_logprobs?.[i] ?? {}).map(([each, logprob]) => ({
+      token: each,
+      logprob,
+    })),
+  }));
+  return { content: text ?? "", entries };
+}
+
 // `content` is what a chunk adds to the text, `entries` its logprobs.content (or nothing).
 export function piecesOf(content, entries) {
   if (!entries?.length) return content ? [{ text: content, tokens: [] }] : [];
