@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { curlCommand } from "../../console/src/lib/curl.js";
 import { count, percent, seconds, visible } from "../../console/src/lib/format.js";
+import { historyOf } from "../../console/src/lib/history.js";
 import * as metrics from "../../console/src/lib/metrics.js";
 import { present, readReport } from "../../console/src/lib/reports.js";
 import { EventParser } from "../../console/src/lib/sse.js";
@@ -121,6 +122,15 @@ const tests = {
     assert.deepEqual(additionOf(completion), additionOf(chat));
     assert.deepEqual(additionOf({ delta: {}, logprobs: null }), { content: "", entries: [] });
     assert.deepEqual(additionOf({ text: "a", logprobs: null }), { content: "a", entries: [] });
+  },
+
+  questionsWithoutAnAnswerAreNotTold() {
+    const [user, assistant] = ["user", "assistant"].map((role) => (content) => ({ role, content }));
+    const told = (...messages) => historyOf(messages).map(({ content }) => content);
+    assert.deepEqual(told(user("a"), assistant("b"), user("c")), ["a", "b", "c"]);
+    assert.deepEqual(told(user("a"), assistant(""), user("c")), ["c"]);
+    assert.deepEqual(told(user("a")), ["a"]);
+    assert.deepEqual(historyOf([{ ...user("a"), state: "done" }]), [user("a")]);
   },
 
   numbersAreForPeople() {

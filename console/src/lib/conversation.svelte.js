@@ -1,5 +1,6 @@
 // One conversation: what was said, and the answer that is being written.
 import { ApiError, streamAnswer } from "./api.svelte.js";
+import { historyOf } from "./history.js";
 import { requestFor } from "./parameters.svelte.js";
 import { additionOf, piecesOf } from "./tokens.js";
 
@@ -74,14 +75,6 @@ export class Conversation {
   }
 }
 
-// What the model is told of `messages`: not the questions that got no answer.
-export function historyOf(messages) {
-  const lost = (at) => messages[at]?.role === "assistant" && !messages[at].content;
-  return messages
-    .filter((_, at) => !lost(at) && !lost(at + 1))
-    .map(({ role, content }) => ({ role, content }));
-}
-
 function messageOf(error) {
   if (error instanceof ApiError && error.status === 401) return "the server wants a key";
   if (error instanceof TypeError) return "the server cannot be reached";
@@ -130,8 +123,6 @@ class Answer {
       note: this.note,
       figures: {
         tokens,
-        cached: this.#usage?.prompt_tokens_details?.cached_tokens ?? 0,
-        prompt: this.#usage?.prompt_tokens ?? null,
         first: this.#first === null ? null : (this.#first - this.#began) / 1000,
         // A burst that the browser read at once says nothing about speed.
         rate: tokens > 1 && span > 0.05 ? (tokens - 1) / span : null,
