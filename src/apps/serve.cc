@@ -17,6 +17,7 @@
 #include "serve/api/chat_renderer.h"
 #include "serve/api/openai_response.h"
 #include "serve/api/service.h"
+#include "serve/console/console_page.h"
 #include "serve/http/server.h"
 
 namespace brisk {
@@ -30,6 +31,7 @@ struct ServeOptions {
   std::string api_key;
   std::string api_keys_file;
   bool allow_no_key = false;
+  bool console = true;
   double drain_seconds = 30;
   std::string metrics_alias;
   std::vector<std::string> loras;  // NAME=PATH
@@ -160,7 +162,9 @@ absl::Status serve(const ServeOptions& options) {
   api::ModelRepository models(metrics);
   models.add(std::move(served));
   api::Service service(models, metrics);
-  const http::Router router(service.routes(), std::move(keys), api::error_in_style);
+  std::vector<http::Route> routes = service.routes();
+  if (options.console) routes.push_back(console::page_route());
+  const http::Router router(std::move(routes), std::move(keys), api::error_in_style);
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<http::Server> server,
                          http::Server::start(options.http, router, [&](const auto& exchange) {
                            metrics.observe_http(exchange);
@@ -239,6 +243,7 @@ void add_http_options(CLI::App& app, ServeOptions& options) {
                  "file of keys, one a line, with its weight: \"KEY 3\"; a busy server divides "
                  "itself by them");
   app.add_flag("--allow-no-key", options.allow_no_key, "listen beyond loopback without a key");
+  app.add_flag("!--no-console", options.console, "do not serve the web console at /");
   app.add_option("--drain-seconds", options.drain_seconds,
                  "how long running requests may finish after SIGTERM")
       ->capture_default_str();

@@ -34,6 +34,8 @@ int http_status(absl::StatusCode code) {
       return 404;
     case absl::StatusCode::kResourceExhausted:
       return 429;
+    case absl::StatusCode::kCancelled:
+      return 499;  // not one that clients try again
     case absl::StatusCode::kUnimplemented:
       return 501;
     case absl::StatusCode::kUnavailable:
@@ -67,6 +69,8 @@ std::string_view error_type(int http_status) {
       return "not_found_error";
     case 429:
       return "rate_limit_error";
+    case 499:
+      return "cancelled_error";
     case 500:
       return "server_error";
     case 501:

@@ -18,6 +18,7 @@ namespace brisk::api {
 struct GenerationSpec {
   std::string model;              // as asked for; empty: the default
   std::string user;               // whom the client asks for; may be empty
+  int caller_key = -1;            // http::Caller::key of whom it came from
   Request request;                // without prompt; max_tokens is meaningless
   std::optional<int> max_tokens;  // when the client says so; may be 0
   std::vector<std::string> stop;

@@ -12,6 +12,7 @@ namespace brisk::api {
 void ModelRepository::add(ServedModel model) {
   model.grammars = std::make_shared<GrammarCache>(model.engine->model());
   model.metrics = &metrics_.of_model(model.name(), model.engine->context_max());
+  model.running = running_;
   absl::MutexLock lock(&mutex_);
   models_.push_back(std::make_shared<const ServedModel>(std::move(model)));
 }

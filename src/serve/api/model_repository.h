@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "serve/api/metrics.h"
+#include "serve/api/running_requests.h"
 #include "serve/api/served_model.h"
 
 namespace brisk::api {
@@ -32,11 +33,15 @@ class ModelRepository {
   // Whether a model is called so, adapters aside.
   bool is_model_name(std::string_view name) const;
 
+  // Requests of all models that are being answered.
+  RunningRequests& running() { return *running_; }
+
   // See Engine::drain: of all models.
   void drain(double seconds);
 
  private:
   Metrics& metrics_;
+  const std::shared_ptr<RunningRequests> running_ = std::make_shared<RunningRequests>();
 
   mutable absl::Mutex mutex_;
   std::vector<ModelLease> models_ ABSL_GUARDED_BY(mutex_);

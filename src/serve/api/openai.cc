@@ -38,6 +38,9 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const GenerationSpec
   text.include_stop = spec.include_stop;
   text.special = !spec.skip_special_tokens;
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
+  options.head.model = spec.model.empty() ? model->name() : spec.model;
+  text.listed_in = model->running;
+  text.listed_as = {.id = options.head.id, .model = options.head.model, .key = spec.caller_key};
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
       TextGeneration::start(model, std::move(requests), text, wakeup);
   if (!run.ok()) return blame_field(run.status());
@@ -46,7 +49,6 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const GenerationSpec
   options.prompt_logprobs = spec.request.prompt_logprobs;
   options.include_usage = spec.include_usage;
   options.head.created = unix_seconds();
-  options.head.model = spec.model.empty() ? model->name() : spec.model;
   if (!spec.stream) return http::Reply(whole_answer(std::move(options), std::move(*run)));
   http::Response response;
   response.content_type = "text/event-stream; charset=utf-8";
@@ -66,6 +68,7 @@ absl::StatusOr<http::Reply> complete(const ModelLease& lease, const http::Reques
   BRISK_ASSIGN_OR_RETURN(CompletionRequest completion,
                          parse_completion(request.body, model.defaults));
   completion.spec.request.tenant = tenant_of(request.caller, completion.spec.user);
+  completion.spec.caller_key = request.caller.key;
   BRISK_RETURN_IF_ERROR(model.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
@@ -96,6 +99,7 @@ absl::StatusOr<http::Reply> chat(const ModelLease& lease, const http::Request& r
   const ServedModel& model = *lease;
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model.defaults));
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
+  chat.spec.caller_key = request.caller.key;
   BRISK_RETURN_IF_ERROR(model.check_name(chat.spec.model));
   BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model, chat));
   std::vector<Request> requests;

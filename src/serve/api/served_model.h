@@ -15,6 +15,7 @@
 #include "serve/api/generation_spec.h"
 #include "serve/api/metrics.h"
 #include "serve/api/openai_request.h"
+#include "serve/api/running_requests.h"
 
 namespace brisk::api {
 
@@ -34,6 +35,8 @@ struct ServedModel {
   // Set by the repository that takes it in.
   std::shared_ptr<GrammarCache> grammars;
   ModelMetrics* metrics = nullptr;  // outlives this
+
+  std::shared_ptr<RunningRequests> running;  // where its requests are listed; the repository's
 
   std::string lora_directory;  // where adapters may be loaded from over HTTP; empty: nowhere
 

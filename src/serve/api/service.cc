@@ -102,6 +102,14 @@ std::vector<http::Route> Service::routes() {
        }},
       {"POST", "/v1/completions", Access::kNeedsKey, of_model(completions)},
       {"POST", "/v1/chat/completions", Access::kNeedsKey, of_model(chat_completions)},
+      {"GET", "/v1/brisk/requests", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) {
+         return models_.running().list(request.caller);
+       }},
+      {"DELETE", "/v1/brisk/requests/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) {
+         return models_.running().cancel(request.caller, request.params[0]);
+       }},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
        of_model([this](const ModelLease& model, const Request& request, const Wakeup& wakeup) {
          return lora_.load(model, request, wakeup);

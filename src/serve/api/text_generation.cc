@@ -57,6 +57,12 @@ absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(ModelLease
                            engine.submit(std::move(request), [wakeup] { wakeup.wake(); }));
     run->parts_.push_back(std::move(part));
   }
+  if (options.listed_in != nullptr) {
+    std::vector<std::shared_ptr<Generation>> all;
+    for (const auto& part : run->parts_) all.push_back(part->generation);
+    run->listed_in_ = options.listed_in;
+    run->ticket_ = run->listed_in_->add(options.listed_as, std::move(all));
+  }
   return run;
 }
 
@@ -79,9 +85,7 @@ absl::Status TextGeneration::poll_part(Part& part, std::vector<ChoiceDelta>& del
     text.push(event);
     if (text.hit_stop_string()) part.generation->cancel_choice(event.choice);
     if (text.finish() == FinishReason::kError) return part.generation->status();
-    if (text.finish() == FinishReason::kCancelled) {
-      return absl::UnavailableError("the server is stopping; send the request again elsewhere");
-    }
+    if (text.finish() == FinishReason::kCancelled) return cancelled_status();
   }
   for (size_t i = 0; i < part.texts.size(); ++i) {
     if (!touched[i]) continue;
@@ -99,6 +103,13 @@ absl::Status TextGeneration::poll_part(Part& part, std::vector<ChoiceDelta>& del
                              seconds_between(part.submitted, clock_.now()));
   }
   return absl::OkStatus();
+}
+
+absl::Status TextGeneration::cancelled_status() const {
+  if (ticket_ != nullptr && ticket_->cancelled()) {
+    return absl::CancelledError("the request was cancelled by DELETE /v1/brisk/requests");
+  }
+  return absl::UnavailableError("the server is stopping; send the request again elsewhere");
 }
 
 // The gaps between the tokens of each choice. Tokens that came together share their gap.

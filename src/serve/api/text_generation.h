@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/text_stream.h"
+#include "serve/api/generation_spec.h"
+#include "serve/api/running_requests.h"
 #include "serve/api/served_model.h"
 #include "serve/http/message.h"
 
@@ -38,6 +40,8 @@ class TextGeneration {
     bool include_stop = false;
     bool special = false;
     bool keep_tokens = false;
+    std::shared_ptr<RunningRequests> listed_in = nullptr;  // null: nowhere
+    RunningRequests::Description listed_as{};
   };
 
   // Submits all `requests`, or none when one is refused (the engine's errors). `wakeup` is woken
@@ -48,8 +52,8 @@ class TextGeneration {
                                                                const http::Wakeup& wakeup);
   ~TextGeneration();
 
-  // What is new since the last call. Not OK: a step of the engine failed, or the server is
-  // stopping; nothing more comes.
+  // What is new since the last call. Not OK: a step of the engine failed, someone cancelled it
+  // (Cancelled), or the server is stopping; nothing more comes.
   absl::StatusOr<std::vector<ChoiceDelta>> poll();
 
   // Every choice has ended and `usage` is final.
@@ -67,12 +71,15 @@ class TextGeneration {
 
   explicit TextGeneration(ModelLease model);
   const Part& part_of(int choice) const;
+  absl::Status cancelled_status() const;
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 
   const ModelLease model_;
   const SteadyClock clock_;
   std::vector<std::unique_ptr<Part>> parts_;
+  std::shared_ptr<RunningRequests> listed_in_;
+  std::unique_ptr<RunningRequests::Ticket> ticket_;  // null: it is listed nowhere
 };
 
 }  // namespace brisk::api
