@@ -5,6 +5,8 @@
 #include <variant>
 
 #include "base/status.h"
+#include "serve/api/chat_answer.h"
+#include "serve/api/chat_generation.h"
 #include "serve/api/errors.h"
 #include "serve/api/openai_answer.h"
 #include "serve/api/openai_request.h"
@@ -15,18 +17,16 @@ namespace brisk::api {
 namespace {
 
 constexpr int kCompletionTokensDefault = 16;
-constexpr int kRestOfContext = 0;
 
 http::Reply reply_or_error(absl::StatusOr<http::Reply> reply) {
   if (reply.ok()) return std::move(*reply);
   return openai_error(reply.status());
 }
 
-// The engine's refusals of a request begin with the name of the field.
-absl::Status blame_field(absl::Status status) {
-  if (!absl::IsInvalidArgument(status)) return status;
-  const std::string_view message = message_of(status);
-  return bad_param(message.substr(0, message.find(' ')), std::string(message));
+AnswerHead head_of(const ServedModel& model, const GenerationSpec& spec, const char* prefix) {
+  return {.id = prefix + http::random_hex(24),
+          .created = unix_seconds(),
+          .model = spec.model.empty() ? model.name() : spec.model};
 }
 
 // Submits `requests`; from here on the client gets a 200 unless a whole answer fails.
@@ -45,14 +45,8 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   options.logprobs = spec.request.sampling.logprobs;
   options.prompt_logprobs = spec.request.prompt_logprobs;
   options.include_usage = spec.include_usage;
-  options.head.created = unix_seconds();
-  options.head.model = spec.model.empty() ? model.name() : spec.model;
   if (!spec.stream) return http::Reply(whole_answer(std::move(options), std::move(*run)));
-  http::Response response;
-  response.content_type = "text/event-stream; charset=utf-8";
-  response.headers = {{"cache-control", "no-cache"}, {"x-accel-buffering", "no"}};
-  response.stream = streamed_answer(std::move(options), std::move(*run));
-  return http::Reply(std::move(response));
+  return http::Reply(event_stream(streamed_answer(std::move(options), std::move(*run))));
 }
 
 std::string prompt_text(const ServedModel& model, const PromptText& prompt) {
@@ -79,7 +73,7 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
   BRISK_RETURN_IF_ERROR(model_.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
-  options.head.id = "cmpl-" + http::random_hex(24);
+  options.head = head_of(model_, completion.spec, "cmpl-");
   options.best_of = completion.spec.request.choices;
   options.returned = completion.returned;
   options.best_first = completion.spec.request.beam_search.has_value();
@@ -105,15 +99,15 @@ absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
                                          const http::Wakeup& wakeup) const {
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model_.defaults));
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
-  BRISK_RETURN_IF_ERROR(model_.check_name(chat.spec.model));
-  BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model_, chat));
-  std::vector<Request> requests;
-  BRISK_ASSIGN_OR_RETURN(requests.emplace_back(),
-                         make_request(model_, chat.spec, std::move(tokens), kRestOfContext));
-  AnswerOptions options;
-  options.head.id = "chatcmpl-" + http::random_hex(24);
-  options.chat = true;
-  return answer(model_, metrics_, chat.spec, std::move(requests), std::move(options), wakeup);
+  ChatAnswerOptions options{.head = head_of(model_, chat.spec, "chatcmpl-"),
+                            .logprobs = chat.spec.request.sampling.logprobs,
+                            .prompt_logprobs = chat.spec.request.prompt_logprobs,
+                            .include_usage = chat.spec.include_usage};
+  const bool is_stream = chat.spec.stream;
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<ChatGeneration> run,
+                         ChatGeneration::start(model_, metrics_, std::move(chat), wakeup));
+  if (!is_stream) return http::Reply(whole_chat_answer(std::move(options), std::move(run)));
+  return http::Reply(event_stream(streamed_chat_answer(std::move(options), std::move(run))));
 }
 
 http::Response OpenAi::models() const {

@@ -14,6 +14,7 @@
 #include "engine/grammar_cache.h"
 #include "serve/api/generation_spec.h"
 #include "serve/api/openai_request.h"
+#include "serve/tools/tool_call_syntax.h"
 
 namespace brisk::api {
 
@@ -29,6 +30,7 @@ struct ServedModel {
   int64_t created = 0;                   // Unix time
   GenerationDefaults defaults;
   ChatRenderer renderer;
+  ToolSupport tools;
 
   std::shared_ptr<GrammarCache> grammars;  // of the engine's model; the service makes one
 
