@@ -65,8 +65,7 @@ TEST_F(ToolsTest, CallsComeWithTheTextAroundThem) {
   const std::string said =
       R"(So <tool_call>{"name":"set_timer","arguments":{"minutes": 5}}</tool_call>)"
       R"(<tool_call>{"name":"get_weather","arguments":{"city":"Köln"}}</tool_call>$)";
-  const Answer answer =
-      post("/v1/chat/completions", chat(said, R"(,"n":2,"logprobs":true)"));
+  const Answer answer = post("/v1/chat/completions", chat(said, R"(,"n":2,"logprobs":true)"));
   ASSERT_EQ(answer.status, 200) << answer.raw.body;
   const Json& choice = answer.json["choices"][0];
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
@@ -76,8 +75,8 @@ TEST_F(ToolsTest, CallsComeWithTheTextAroundThem) {
       {"name":"get_weather","arguments":"{\"city\":\"Köln\"}"}])"));
   EXPECT_EQ(answer.json["choices"][1]["message"]["content"], "ser:So");
   EXPECT_NE(choice["message"]["tool_calls"][0]["id"], choice["message"]["tool_calls"][1]["id"]);
-  const Events events = stream("/v1/chat/completions",
-                               chat(said, R"(,"stream":true,"logprobs":true)"));
+  const Events events =
+      stream("/v1/chat/completions", chat(said, R"(,"stream":true,"logprobs":true)"));
   EXPECT_EQ(streamed_calls(events), whole_calls(answer));
   EXPECT_EQ(events.text(), "user:So");
   EXPECT_EQ(events.finish(), "tool_calls");

@@ -48,7 +48,9 @@ class ChatGeneration {
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   // As the model's templates take them.
-  std::string new_call_id() const { return new_tool_call_id(syntax_); }
+  std::string new_call_id(std::string_view prefix = "call_") const {
+    return new_tool_call_id(syntax_, prefix);
+  }
 
  private:
   struct Choice {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "serve/api/anthropic_answer.h"
 #include "serve/api/errors.h"
 #include "serve/api/json_fields.h"
 
@@ -79,6 +80,8 @@ Service::Service(ServedModel model, const MetricsOptions& metrics)
     : model_(with_grammars(std::move(model))),
       metrics_(metrics),
       openai_(model_, metrics_),
+      anthropic_(model_, metrics_),
+      responses_(model_, metrics_),
       lora_(model_, model_.lora_directory) {}
 
 std::vector<http::Route> Service::routes() {
@@ -108,6 +111,20 @@ std::vector<http::Route> Service::routes() {
        [this](const Request& request, const Wakeup& wakeup) {
          return openai_.chat_completions(request, wakeup);
        }},
+      {"POST", "/v1/responses", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup& wakeup) {
+         return responses_.create(request, wakeup);
+       }},
+      {"GET", "/v1/responses/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return responses_.retrieve(request); }},
+      {"DELETE", "/v1/responses/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return responses_.remove(request); }},
+      {"POST", "/v1/messages", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup& wakeup) {
+         return anthropic_.messages(request, wakeup);
+       }},
+      {"POST", "/v1/messages/count_tokens", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return anthropic_.count_tokens(request); }},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
        [this](const Request& request, const Wakeup& wakeup) {
          return lora_.load(request, wakeup);
@@ -146,12 +163,13 @@ http::Response Service::apply_template(const http::Request& request) const {
   return response_or_error(template_body(model_, request.body));
 }
 
-http::Response error_in_style(int status, std::string_view message, std::string_view) {
-  return openai_error({.status = status,
+http::Response error_in_style(int status, std::string_view message, std::string_view path) {
+  const ApiError error{.status = status,
                        .message = std::string(message),
                        .type = std::string(error_type(status)),
                        .param = "",
-                       .code = ""});
+                       .code = ""};
+  return path.starts_with("/v1/messages") ? anthropic_error(error) : openai_error(error);
 }
 
 }  // namespace brisk::api

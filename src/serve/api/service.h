@@ -4,9 +4,11 @@
 #include <atomic>
 #include <vector>
 
+#include "serve/api/anthropic.h"
 #include "serve/api/lora_endpoints.h"
 #include "serve/api/metrics.h"
 #include "serve/api/openai.h"
+#include "serve/api/responses.h"
 #include "serve/api/served_model.h"
 #include "serve/http/router.h"
 
@@ -35,6 +37,8 @@ class Service {
   const ServedModel model_;
   Metrics metrics_;
   const OpenAi openai_;
+  const Anthropic anthropic_;
+  const Responses responses_;
   LoraEndpoints lora_;
   std::atomic<bool> draining_ = false;
 };

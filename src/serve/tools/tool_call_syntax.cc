@@ -79,10 +79,10 @@ std::string_view tool_call_marker(ToolCallSyntax syntax) {
   return "";
 }
 
-std::string new_tool_call_id(ToolCallSyntax syntax) {
+std::string new_tool_call_id(ToolCallSyntax syntax, std::string_view prefix) {
   constexpr int kMistralDigits = 9;
   if (syntax == kMistral) return http::random_hex(kMistralDigits);
-  return "call_" + http::random_hex(24);
+  return std::string(prefix) + http::random_hex(24);
 }
 
 }  // namespace brisk::api

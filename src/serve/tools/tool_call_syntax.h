@@ -38,7 +38,7 @@ ToolSupport tool_support(std::string_view chat_template, std::string_view forced
 // answer. Where it is a control token, answers must be read with control tokens spelled out.
 std::string_view tool_call_marker(ToolCallSyntax syntax);
 
-// An id for a call, as the family's templates take it.
-std::string new_tool_call_id(ToolCallSyntax syntax);
+// An id for a call: `prefix` and a number, or what the family's templates demand.
+std::string new_tool_call_id(ToolCallSyntax syntax, std::string_view prefix);
 
 }  // namespace brisk::api
