@@ -27,6 +27,7 @@ struct ServeOptions {
   std::string model;
   std::string tokenizer;
   std::string chat_template;
+  std::string tool_call_parser = "auto";
   std::vector<std::string> names;
   std::string api_key;
   std::string api_keys_file;
@@ -122,6 +123,7 @@ absl::StatusOr<api::ServedModel> describe(const ServeOptions& options,
     BRISK_ASSIGN_OR_RETURN(chat_template, read_file(options.chat_template, kTemplateBytesMax));
   }
   BRISK_ASSIGN_OR_RETURN(served.renderer, api::make_chat_renderer(model, chat_template));
+  served.tools = api::chat_tool_support(model, chat_template, options.tool_call_parser);
   return served;
 }
 
@@ -261,6 +263,10 @@ CommandAction add_serve(CLI::App& app) {
   app.add_option("--tokenizer", options->tokenizer, "tokenizer file, where the model has none");
   app.add_option("--chat-template", options->chat_template,
                  "file with the Jinja chat template to use instead of the model's");
+  app.add_option("--tool-call-parser", options->tool_call_parser,
+                 "how the model writes calls of tools; auto: as its chat template shows")
+      ->check(CLI::IsMember(api::tool_call_syntax_choices()))
+      ->capture_default_str();
   app.add_option("--served-model-name", options->names,
                  "names that requests may use; the first is shown")
       ->delimiter(',');

@@ -109,6 +109,9 @@ void TextStream::append(std::string_view text) {
     const int64_t stop_end = bytes_ + static_cast<int64_t>(i) + 1;
     pending_ += text;
     bytes_ += static_cast<int64_t>(text.size());
+    // All of it is pending: nothing of what may be a stop string is ever taken.
+    const auto stop_begin = static_cast<size_t>(stop_end - stop_bytes - bytes_) + pending_.size();
+    stop_string_ = pending_.substr(stop_begin, static_cast<size_t>(stop_bytes));
     cut(options_.include_stop ? stop_end : stop_end - stop_bytes);
     finish_ = FinishReason::kStop;
     hit_stop_string_ = true;

@@ -91,6 +91,7 @@ class TextStream {
   std::optional<FinishReason> finish() const { return finish_; }
   // A stop string has ended it: the engine does not know yet, so cancel the choice.
   bool hit_stop_string() const { return hit_stop_string_; }
+  const std::string& stop_string() const { return stop_string_; }  // that one; or empty
   // Tokens taken, with the one that stopped. What came after a stop string does not count.
   int tokens() const { return tokens_; }
   // Of those tokens, where the request asked for log-probabilities.
@@ -119,6 +120,7 @@ class TextStream {
   double logprob_sum_ = 0;
   std::optional<FinishReason> finish_;
   bool hit_stop_string_ = false;
+  std::string stop_string_;
 };
 
 // Whether a text that continues `prompt` is the first one: the prompt holds control tokens only.

@@ -81,7 +81,8 @@ inline absl::StatusOr<std::string> render_plainly(const api::ChatRequest& chat) 
   std::string text = chat.chat_template.empty() ? "" : "[" + chat.chat_template + "]";
   for (const OrderedJson& message : chat.messages) {
     if (message["content"] == "refuse me") return invalid_input("the template refuses");
-    text += message["role"].get<std::string>() + ":" + message["content"].get<std::string>() + "|";
+    const std::string content = message["content"].is_null() ? "" : message["content"];
+    text += message["role"].get<std::string>() + ":" + content + "|";
   }
   return text;
 }
@@ -99,6 +100,7 @@ class ApiTest : public testing::Test {
     model.created = 1700000000;
     model.defaults = defaults;
     model.renderer = render_plainly;
+    model.tools.shows_tools = true;
     serve(std::move(model), limits, vllm_alias);
   }
 

@@ -121,7 +121,7 @@ TEST_F(OpenAiErrorsTest, RefusesWrongChats) {
       {R"({"messages":[{"role":"user","content":[{"text":"x"}]}]})", "messages[0].content[0].type"},
       {R"({"messages":[{"role":"user","content":[{"type":"text"}]}]})", "messages[0].content[0]"},
       {R"({"messages":[{"role":"user","content":"refuse me"}]})", "messages"},
-      {R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function"}]})", "tools"},
+      {R"({"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}]})", "functions"},
       {R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", "tool_choice"},
       {R"({"messages":[{"role":"user","content":"a"}],"logprobs":2})", "logprobs"},
       {R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", "top_logprobs"},

@@ -37,6 +37,8 @@ absl::StatusOr<Grammar> read_grammar(const GrammarSource& source) {
       return gbnf_grammar(source.text);
     case GrammarSource::Kind::kChoice:
       return choice_grammar(source.choices);
+    case GrammarSource::Kind::kToolCalls:
+      return tool_call_grammar(source.calls);
   }
   return json_object_grammar();
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/grammar/grammar.h"
+#include "engine/grammar/tool_call_grammar.h"
 
 namespace brisk {
 
@@ -20,15 +21,17 @@ struct GrammarSource {
     kRegex,       // regex_grammar.h
     kGbnf,        // gbnf.h
     kChoice,      // one of `choices`
+    kToolCalls,   // `calls`
   };
   Kind kind = Kind::kJsonObject;
   std::string text{};
   std::vector<std::string> choices{};
+  ToolCallForms calls{};
 
   friend bool operator==(const GrammarSource&, const GrammarSource&) = default;
   template <class H>
   friend H AbslHashValue(H hash, const GrammarSource& source) {
-    return H::combine(std::move(hash), source.kind, source.text, source.choices);
+    return H::combine(std::move(hash), source.kind, source.text, source.choices, source.calls);
   }
 };
 

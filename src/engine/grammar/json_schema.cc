@@ -54,19 +54,29 @@ bool is_keyword(std::string_view word) {
 
 class SchemaReader {
  public:
-  explicit SchemaReader(const OrderedJson& root) : root_(root), text_(&grammar_) {}
+  SchemaReader(const OrderedJson& root, Grammar* grammar, JsonText* text)
+      : root_(root), grammar_(*grammar), text_(*text) {}
 
-  absl::StatusOr<Grammar> run() {
-    rule_of("#");
-    // Rules that are referred to wait until the schema before them is done.
-    for (; !waiting_.empty(); waiting_.pop_front()) {
-      const auto& [pointer, rule] = waiting_.front();
-      BRISK_ASSIGN_OR_RETURN(const OrderedJson* schema, resolve(pointer));
-      BRISK_ASSIGN_OR_RETURN(const ExprId body, read(*schema, {.path = pointer}));
-      grammar_.define(rule, body);
-      if (grammar_.is_too_large()) break;
+  // A rule for the texts of the whole schema.
+  absl::StatusOr<RuleId> read_root() {
+    const RuleId root = rule_of("#");
+    BRISK_RETURN_IF_ERROR(read_waiting());
+    return root;
+  }
+
+  // The members of the root's objects as keyword arguments: a=1, b="x".
+  absl::StatusOr<RuleId> read_keywords() {
+    const RuleId root = grammar_.add_rule(true);
+    BRISK_RETURN_IF_ERROR(check_keywords(root_, {.path = "#"}));
+    for (const char* keyword : {"$ref", "allOf", "anyOf", "oneOf", "enum", "const"}) {
+      if (root_.contains(keyword)) {
+        return schema_fault("#", keyword, "is not supported around keyword arguments");
+      }
     }
-    return std::move(grammar_);
+    BRISK_ASSIGN_OR_RETURN(const Members members, read_members(root_, {.path = "#"}, true));
+    grammar_.define(root, text_.members(members.named, grammar_.nothing()));
+    BRISK_RETURN_IF_ERROR(read_waiting());
+    return root;
   }
 
  private:
@@ -79,6 +89,23 @@ class SchemaReader {
     }
   };
   using Expression = absl::StatusOr<ExprId>;
+
+  struct Members {
+    std::vector<JsonText::Member> named;
+    ExprId others;  // no text where no others may come
+  };
+
+  // Rules that are referred to wait until the schema before them is done.
+  absl::Status read_waiting() {
+    for (; !waiting_.empty(); waiting_.pop_front()) {
+      const auto& [pointer, rule] = waiting_.front();
+      BRISK_ASSIGN_OR_RETURN(const OrderedJson* schema, resolve(pointer));
+      BRISK_ASSIGN_OR_RETURN(const ExprId body, read(*schema, {.path = pointer}));
+      grammar_.define(rule, body);
+      if (grammar_.is_too_large()) break;
+    }
+    return absl::OkStatus();
+  }
 
   RuleId rule_of(const std::string& pointer) {
     const auto [place, is_new] = rules_.try_emplace(pointer);
@@ -349,12 +376,20 @@ class SchemaReader {
     return required;
   }
 
-  ExprId member(const std::string& name, ExprId value) {
+  ExprId member(const std::string& name, ExprId value, bool is_keyword_argument) {
+    if (is_keyword_argument) return grammar_.sequence({grammar_.literal(name + "="), value});
     const ExprId key = text_.quoted(grammar_.literal(json_spelling(name)));
     return grammar_.sequence({key, text_.colon(), value});
   }
 
   Expression read_object(const OrderedJson& schema, const Where& where) {
+    BRISK_ASSIGN_OR_RETURN(const Members members, read_members(schema, where, false));
+    return grammar_.sequence({grammar_.literal("{"), text_.members(members.named, members.others),
+                              grammar_.literal("}")});
+  }
+
+  absl::StatusOr<Members> read_members(const OrderedJson& schema, const Where& where,
+                                       bool are_keyword_arguments) {
     BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> required, required_of(schema, where));
     const bool has_properties = schema.contains("properties");
     if (has_properties && !schema["properties"].is_object()) {
@@ -367,12 +402,16 @@ class SchemaReader {
     const bool is_open = additional != OrderedJson(false);
 
     std::vector<std::string> names;
-    std::vector<JsonText::Member> members;
+    Members members{.named = {}, .others = grammar_.nothing()};
+    const auto add = [&](const std::string& name, ExprId value, bool is_required) {
+      names.push_back(name);
+      members.named.push_back(
+          {.pair = member(name, value, are_keyword_arguments), .is_required = is_required});
+    };
     for (const auto& [name, property] : properties.items()) {
       const Where here = where.below("properties").below(name);
       BRISK_ASSIGN_OR_RETURN(const ExprId value, read(property, here));
-      names.push_back(name);
-      members.push_back({.pair = member(name, value), .is_required = is_in(required, name)});
+      add(name, value, is_in(required, name));
     }
     ExprId other_value = grammar_.nothing();
     const bool lacks_some = std::ranges::any_of(
@@ -383,21 +422,17 @@ class SchemaReader {
                                                where.below("additionalProperties")));
     }
     for (const std::string& name : required) {
-      if (is_in(names, name)) continue;
-      names.push_back(name);
-      members.push_back({.pair = member(name, other_value), .is_required = true});
+      if (!is_in(names, name)) add(name, other_value, true);
     }
-    ExprId others = grammar_.nothing();
-    if (is_open) {
-      others = grammar_.sequence({text_.key_except(names), text_.colon(), other_value});
+    if (is_open && !are_keyword_arguments) {
+      members.others = grammar_.sequence({text_.key_except(names), text_.colon(), other_value});
     }
-    return grammar_.sequence(
-        {grammar_.literal("{"), text_.members(members, others), grammar_.literal("}")});
+    return members;
   }
 
   const OrderedJson& root_;
-  Grammar grammar_;
-  JsonText text_;
+  Grammar& grammar_;
+  JsonText& text_;
   absl::flat_hash_map<std::string, RuleId> rules_;  // by pointer
   std::deque<std::pair<std::string, RuleId>> waiting_;
   int schemas_ = 0;
@@ -407,9 +442,20 @@ class SchemaReader {
 }  // namespace
 
 absl::StatusOr<Grammar> json_schema_grammar(std::string_view schema) {
+  Grammar grammar;
+  JsonText text(&grammar);
+  BRISK_RETURN_IF_ERROR(add_schema(schema, SchemaStyle::kJson, &text, &grammar).status());
+  return grammar;
+}
+
+absl::StatusOr<RuleId> add_schema(std::string_view schema, SchemaStyle style, JsonText* text,
+                                  Grammar* grammar) {
   const auto json = parse_ordered_json(schema, {.bytes_max = kSchemaBytesMax});
   if (!json.ok()) return annotate(json.status(), "the schema");
-  return SchemaReader(*json).run();
+  SchemaReader reader(*json, grammar, text);
+  if (style == SchemaStyle::kJson) return reader.read_root();
+  if (!json->is_object()) return invalid_input("the schema must be an object");
+  return reader.read_keywords();
 }
 
 Grammar json_object_grammar() {

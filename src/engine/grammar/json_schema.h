@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "engine/grammar/grammar.h"
+#include "engine/grammar/json_text.h"
 
 namespace brisk {
 
@@ -26,6 +27,15 @@ inline constexpr size_t kSchemaBytesMax = 262'144;
 
 // Errors: InvalidArgument, with the place in the schema and its keyword.
 absl::StatusOr<Grammar> json_schema_grammar(std::string_view schema);
+
+enum class SchemaStyle : uint8_t {
+  kJson,
+  kKeywords,  // the members of an object as a call writes them in Python: a=1, b="x"
+};
+
+// The same as a rule of `grammar`, whose first rule it is or which has one; `text` belongs to it.
+absl::StatusOr<RuleId> add_schema(std::string_view schema, SchemaStyle style, JsonText* text,
+                                  Grammar* grammar);
 
 // Any JSON object.
 Grammar json_object_grammar();

@@ -25,6 +25,7 @@ absl::StatusOr<std::string> render(const ChatTemplate& chat_template, const Toke
   input.bos_token = token_text(tokenizer, tokenizer.rules().bos);
   input.eos_token = token_text(tokenizer, tokenizer.rules().eos);
   input.kwargs = chat.template_args;
+  if (chat.tools.use != ToolUse::kNone) input.tools = chat.tools.definitions;
   BRISK_ASSIGN_OR_RETURN(const OrderedJson variables, template_variables(std::move(input)));
   BRISK_ASSIGN_OR_RETURN(std::string text, chat_template.render(variables));
   if (!chat.continue_final_message) return text;
@@ -67,6 +68,12 @@ absl::StatusOr<ChatRenderer> make_chat_renderer(const Model& model,
     BRISK_RETURN_IF_ERROR(own.status());
     return render(**own, *tokenizer, chat);
   };
+}
+
+ToolSupport chat_tool_support(const Model& model, const std::string& chat_template,
+                              std::string_view forced_syntax) {
+  return tool_support(chat_template.empty() ? model.checkpoint->chat_template : chat_template,
+                      forced_syntax);
 }
 
 // As Hugging Face's continue_final_message does: templates may trim the content.

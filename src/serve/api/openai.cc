@@ -5,6 +5,8 @@
 #include <variant>
 
 #include "base/status.h"
+#include "serve/api/chat_answer.h"
+#include "serve/api/chat_generation.h"
 #include "serve/api/errors.h"
 #include "serve/api/openai_answer.h"
 #include "serve/api/openai_request.h"
@@ -15,18 +17,16 @@ namespace brisk::api {
 namespace {
 
 constexpr int kCompletionTokensDefault = 16;
-constexpr int kRestOfContext = 0;
 
 http::Reply reply_or_error(absl::StatusOr<http::Reply> reply) {
   if (reply.ok()) return std::move(*reply);
   return openai_error(reply.status());
 }
 
-// The engine's refusals of a request begin with the name of the field.
-absl::Status blame_field(absl::Status status) {
-  if (!absl::IsInvalidArgument(status)) return status;
-  const std::string_view message = message_of(status);
-  return bad_param(message.substr(0, message.find(' ')), std::string(message));
+AnswerHead head_of(const ServedModel& model, const GenerationSpec& spec, const char* prefix) {
+  return {.id = prefix + http::random_hex(24),
+          .created = unix_seconds(),
+          .model = spec.model.empty() ? model.name() : spec.model};
 }
 
 // Submits `requests`; from here on the client gets a 200 unless a whole answer fails.
@@ -38,7 +38,6 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const GenerationSpec
   text.include_stop = spec.include_stop;
   text.special = !spec.skip_special_tokens;
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
-  options.head.model = spec.model.empty() ? model->name() : spec.model;
   text.listed_in = model->running;
   text.listed_as = {.id = options.head.id, .model = options.head.model, .key = spec.caller_key};
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
@@ -48,13 +47,8 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const GenerationSpec
   options.logprobs = spec.request.sampling.logprobs;
   options.prompt_logprobs = spec.request.prompt_logprobs;
   options.include_usage = spec.include_usage;
-  options.head.created = unix_seconds();
   if (!spec.stream) return http::Reply(whole_answer(std::move(options), std::move(*run)));
-  http::Response response;
-  response.content_type = "text/event-stream; charset=utf-8";
-  response.headers = {{"cache-control", "no-cache"}, {"x-accel-buffering", "no"}};
-  response.stream = streamed_answer(std::move(options), std::move(*run));
-  return http::Reply(std::move(response));
+  return http::Reply(event_stream(streamed_answer(std::move(options), std::move(*run))));
 }
 
 std::string prompt_text(const ServedModel& model, const PromptText& prompt) {
@@ -72,7 +66,7 @@ absl::StatusOr<http::Reply> complete(const ModelLease& lease, const http::Reques
   BRISK_RETURN_IF_ERROR(model.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
-  options.head.id = "cmpl-" + http::random_hex(24);
+  options.head = head_of(model, completion.spec, "cmpl-");
   options.best_of = completion.spec.request.choices;
   options.returned = completion.returned;
   options.best_first = completion.spec.request.beam_search.has_value();
@@ -100,15 +94,15 @@ absl::StatusOr<http::Reply> chat(const ModelLease& lease, const http::Request& r
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model.defaults));
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
   chat.spec.caller_key = request.caller.key;
-  BRISK_RETURN_IF_ERROR(model.check_name(chat.spec.model));
-  BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model, chat));
-  std::vector<Request> requests;
-  BRISK_ASSIGN_OR_RETURN(requests.emplace_back(),
-                         make_request(model, chat.spec, std::move(tokens), kRestOfContext));
-  AnswerOptions options;
-  options.head.id = "chatcmpl-" + http::random_hex(24);
-  options.chat = true;
-  return answer(lease, chat.spec, std::move(requests), std::move(options), wakeup);
+  ChatAnswerOptions options{.head = head_of(model, chat.spec, "chatcmpl-"),
+                            .logprobs = chat.spec.request.sampling.logprobs,
+                            .prompt_logprobs = chat.spec.request.prompt_logprobs,
+                            .include_usage = chat.spec.include_usage};
+  const bool is_stream = chat.spec.stream;
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<ChatGeneration> run,
+                         ChatGeneration::start(lease, std::move(chat), options.head.id, wakeup));
+  if (!is_stream) return http::Reply(whole_chat_answer(std::move(options), std::move(run)));
+  return http::Reply(event_stream(streamed_chat_answer(std::move(options), std::move(run))));
 }
 
 }  // namespace

@@ -29,7 +29,6 @@ std::vector<TextToken> echoed_tokens(const AnswerOptions& options, const TextGen
 Json logprobs_json(const AnswerOptions& options, int choice, std::vector<TextToken> tokens,
                    std::vector<TextToken> prompt = {}) {
   if (options.logprobs < 0) return nullptr;
-  if (options.chat) return chat_logprobs_json(*options.tokenizer, tokens);
   const std::string& echo = echo_of(options, static_cast<size_t>(choice));
   return completion_logprobs_json(*options.tokenizer, {.prompt = std::move(prompt),
                                                        .tokens = std::move(tokens),
@@ -84,11 +83,7 @@ class WholeAnswer final : public http::PendingResponse {
     for (const int choice : returned_choices()) {
       choices.push_back(choice_json(choice, static_cast<int>(choices.size())));
     }
-    const Usage usage = usage_of(options_, *run_);
-    if (!options_.chat) return completion_body(options_.head, std::move(choices), usage);
-    Json json = chat_body(options_.head, std::move(choices), usage);
-    if (options_.prompt_logprobs >= 0) json["prompt_logprobs"] = prompt_json(0);
-    return json;
+    return completion_body(options_.head, std::move(choices), usage_of(options_, *run_));
   }
 
   // Those with the highest mean log-probability of each prompt, where not all are wanted.
@@ -114,10 +109,6 @@ class WholeAnswer final : public http::PendingResponse {
                  {"finish_reason", finish_name(choice.finish)},
                  {"logprobs", logprobs_json(options_, number, choice.tokens,
                                             echoed_tokens(options_, *run_, number))}};
-    if (options_.chat) {
-      json["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
-      return json;
-    }
     json["text"] = echo + choice.text;
     if (options_.prompt_logprobs >= 0) json["prompt_logprobs"] = prompt_json(number);
     return json;
@@ -136,11 +127,11 @@ class WholeAnswer final : public http::PendingResponse {
 class StreamedAnswer final : public http::BodyStream {
  public:
   StreamedAnswer(AnswerOptions options, std::unique_ptr<TextGeneration> run)
-      : options_(std::move(options)), run_(std::move(run)) {}
+      : options_(std::move(options)),
+        run_(std::move(run)),
+        echoed_(static_cast<size_t>(run_->choices()), false) {}
 
   bool pull(std::string& out) override {
-    if (!opened_) open(out);
-    opened_ = true;
     absl::StatusOr<std::vector<ChoiceDelta>> deltas = run_->poll();
     if (!deltas.ok()) {
       append_event(out, openai_error_json(to_api_error(deltas.status())));
@@ -148,12 +139,11 @@ class StreamedAnswer final : public http::BodyStream {
     }
     for (ChoiceDelta& delta : *deltas) {
       if (options_.only_echo) cut_to_nothing(&delta);
-      if (options_.chat) append_chat(out, delta);
-      if (!options_.chat) append_completion(out, delta);
+      append_completion(out, delta);
     }
     if (!run_->done()) return false;
     if (options_.include_usage) {
-      Json chunk = make_chunk(Json::array());
+      Json chunk = completion_chunk(options_.head, Json::array());
       chunk["usage"] = usage_json(usage_of(options_, *run_));
       append_event(out, chunk);
     }
@@ -164,13 +154,6 @@ class StreamedAnswer final : public http::BodyStream {
   std::string_view keepalive() const override { return ": waiting\n\n"; }
 
  private:
-  void open(std::string& out) {
-    for (int i = 0; options_.chat && i < run_->choices(); ++i) {
-      append_chat_choice(out, i, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
-    }
-    echoed_.resize(static_cast<size_t>(run_->choices()), false);
-  }
-
   // Before the first delta: the prompt's log-probabilities are known then.
   void append_echo(std::string& out, int choice) {
     const auto at = static_cast<size_t>(choice);
@@ -182,16 +165,6 @@ class StreamedAnswer final : public http::BodyStream {
         logprobs_json(options_, choice, {}, echoed_tokens(options_, *run_, choice)), nullptr);
   }
 
-  void append_chat(std::string& out, const ChoiceDelta& delta) const {
-    if (!delta.delta.empty()) {
-      append_chat_choice(out, delta.choice, {{"content", delta.delta.text}},
-                         logprobs_json(options_, delta.choice, delta.delta.tokens), nullptr);
-    }
-    if (delta.finish.has_value()) {
-      append_chat_choice(out, delta.choice, Json::object(), nullptr, finish_name(*delta.finish));
-    }
-  }
-
   void append_completion(std::string& out, const ChoiceDelta& delta) {
     append_echo(out, delta.choice);
     append_completion_choice(out, delta.choice, delta.delta.text,
@@ -199,38 +172,20 @@ class StreamedAnswer final : public http::BodyStream {
                              delta.finish.has_value() ? Json(finish_name(*delta.finish)) : Json());
   }
 
-  void append_chat_choice(std::string& out, int index, Json delta, Json logprobs,
-                          Json finish) const {
-    append_choice(out, {{"index", index},
-                        {"delta", std::move(delta)},
-                        {"logprobs", std::move(logprobs)},
-                        {"finish_reason", std::move(finish)}});
-  }
-
   void append_completion_choice(std::string& out, int index, const std::string& text, Json logprobs,
                                 Json finish) const {
-    append_choice(out, {{"index", index},
-                        {"text", text},
-                        {"logprobs", std::move(logprobs)},
-                        {"finish_reason", std::move(finish)}});
-  }
-
-  void append_choice(std::string& out, Json choice) const {
     Json choices = Json::array();
-    choices.push_back(std::move(choice));
-    Json chunk = make_chunk(std::move(choices));
+    choices.push_back({{"index", index},
+                       {"text", text},
+                       {"logprobs", std::move(logprobs)},
+                       {"finish_reason", std::move(finish)}});
+    Json chunk = completion_chunk(options_.head, std::move(choices));
     if (options_.include_usage) chunk["usage"] = nullptr;
     append_event(out, chunk);
   }
 
-  Json make_chunk(Json choices) const {
-    return options_.chat ? chat_chunk(options_.head, std::move(choices))
-                         : completion_chunk(options_.head, std::move(choices));
-  }
-
   const AnswerOptions options_;
   const std::unique_ptr<TextGeneration> run_;
-  bool opened_ = false;
   std::vector<bool> echoed_;  // (choices)
 };
 

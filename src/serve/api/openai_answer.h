@@ -1,4 +1,4 @@
-// The answers to OpenAI's completion endpoints, as they come about: whole, or as an event stream.
+// The answers to OpenAI's completions, as they come about: whole, or as an event stream.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,6 @@ namespace brisk::api {
 struct AnswerOptions {
   AnswerHead head;
   const Tokenizer* tokenizer = nullptr;  // outlives the answer
-  bool chat = false;                     // else the shapes of /v1/completions
   int logprobs = -1;                     // as asked for: SamplingParams::logprobs
   int prompt_logprobs = -1;              // as asked for: Request::prompt_logprobs
   int best_of = 1;                       // choices of each prompt

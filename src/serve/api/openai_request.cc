@@ -135,15 +135,14 @@ void read_chat_logprobs(Fields& fields, SamplingParams& sampling) {
   sampling.logprobs = wanted ? top : -1;
 }
 
-void refuse_tools(Fields& fields) {
-  for (const char* name : {"tools", "functions", "audio", "web_search_options", "echo"}) {
+void refuse_the_rest(Fields& fields) {
+  for (const char* name : {"audio", "web_search_options", "echo"}) {
     fields.refuse(name, kNotYet);
   }
-  fields.refuse("tool_choice", kNotYet, "none");
-  fields.refuse("function_call", kNotYet, "none");
+  fields.refuse("functions", "is deprecated and not supported; use 'tools'");
+  fields.refuse("function_call", "is deprecated and not supported; use 'tool_choice'", "none");
   fields.refuse("modalities", "other than text are not supported", Json::array({"text"}));
   fields.refuse("verbosity", kNotYet, "medium");
-  fields.boolean("parallel_tool_calls", true);  // without tools it says nothing
 }
 
 void read_best_of(Fields& fields, CompletionRequest& request) {
@@ -212,7 +211,8 @@ absl::StatusOr<ChatRequest> parse_chat(std::string_view body, const GenerationDe
   }
   read_chat_logprobs(fields, request.spec.request.sampling);
   read_chat_template(fields, ordered, request);
-  refuse_tools(fields);
+  request.tools = read_tools(fields, ordered);
+  refuse_the_rest(fields);
   if (also_known != nullptr) fields.ignore(also_known);
   BRISK_RETURN_IF_ERROR(fields.finish());
   return request;
@@ -229,6 +229,7 @@ absl::StatusOr<OrderedJson> normalize_messages(const OrderedJson& messages) {
                            normalize_message(messages[i], fmt::format("messages[{}]", i)));
     normal.push_back(std::move(message));
   }
+  BRISK_RETURN_IF_ERROR(normalize_tool_messages(normal));
   return normal;
 }
 

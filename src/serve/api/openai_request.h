@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "serve/api/generation_spec.h"
+#include "serve/api/tool_request.h"
 
 namespace brisk::api {
 
@@ -29,7 +30,8 @@ struct CompletionRequest {
 
 struct ChatRequest {
   GenerationSpec spec;
-  OrderedJson messages;       // an array of objects; contents are strings
+  OrderedJson messages;  // an array of objects; contents are strings
+  ToolRequest tools;
   OrderedJson template_args;  // an object: chat_template_kwargs and what else templates may use
   std::string chat_template;  // empty: the model's own
   bool add_generation_prompt = true;
@@ -44,7 +46,8 @@ absl::StatusOr<CompletionRequest> parse_completion(std::string_view body,
 absl::StatusOr<ChatRequest> parse_chat(std::string_view body, const GenerationDefaults& defaults,
                                        const char* also_known = nullptr);
 
-// The messages of a chat with string contents: {"role", "content", and what else templates read}.
+// The messages of a chat with string contents: {"role", "content", and what else templates read},
+// calls of tools and their results among it.
 absl::StatusOr<OrderedJson> normalize_messages(const OrderedJson& messages);
 
 // A JSON object from a body, within the limits of API bodies.

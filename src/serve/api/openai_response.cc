@@ -170,6 +170,14 @@ void append_event(std::string& out, const Json& json) {
   out += "\n\n";
 }
 
+http::Response event_stream(std::unique_ptr<http::BodyStream> stream) {
+  http::Response response;
+  response.content_type = "text/event-stream; charset=utf-8";
+  response.headers = {{"cache-control", "no-cache"}, {"x-accel-buffering", "no"}};
+  response.stream = std::move(stream);
+  return response;
+}
+
 int64_t unix_seconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();

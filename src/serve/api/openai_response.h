@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "engine/text_stream.h"
 #include "model/tokenizer/tokenizer.h"
 #include "serve/api/text_generation.h"
+#include "serve/http/message.h"
 
 namespace brisk::api {
 
@@ -56,6 +58,8 @@ Json completion_chunk(const AnswerHead& head, Json choices);
 
 // "data: {...}\n\n"
 void append_event(std::string& out, const Json& json);
+// The answer that such events go into.
+http::Response event_stream(std::unique_ptr<http::BodyStream> stream);
 inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
 
 int64_t unix_seconds();

@@ -16,6 +16,7 @@
 #include "serve/api/metrics.h"
 #include "serve/api/openai_request.h"
 #include "serve/api/running_requests.h"
+#include "serve/tools/tool_call_syntax.h"
 
 namespace brisk::api {
 
@@ -31,6 +32,7 @@ struct ServedModel {
   int64_t created = 0;                   // Unix time
   GenerationDefaults defaults;
   ChatRenderer renderer;
+  ToolSupport tools;
 
   // Set by the repository that takes it in.
   std::shared_ptr<GrammarCache> grammars;

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "base/status.h"
+#include "serve/api/anthropic.h"
+#include "serve/api/anthropic_answer.h"
 #include "serve/api/errors.h"
 #include "serve/api/json_fields.h"
 #include "serve/api/model_endpoint.h"
@@ -82,6 +84,9 @@ Service::Service(ModelRepository& models, Metrics& metrics)
     : models_(models), metrics_(metrics), lora_(models) {}
 
 std::vector<http::Route> Service::routes() {
+  const auto in_anthropic_style = [](const absl::Status& status) {
+    return anthropic_error(status);
+  };
   using http::Access;
   using http::Request;
   using http::Wakeup;
@@ -91,7 +96,9 @@ std::vector<http::Route> Service::routes() {
   return {
       {"GET", "/health", Access::kOpen, [this](const Request&, const Wakeup&) { return health(); }},
       {"GET", "/version", Access::kNeedsKey,
-       [](const Request&, const Wakeup&) { return json_response({{"version", BRISK_VERSION}}); }},
+       [](const Request&, const Wakeup&) {
+         return json_response({{"version", BRISK_VERSION}});
+       }},
       {"GET", "/metrics", Access::kNeedsKey,
        [this](const Request&, const Wakeup&) { return metrics_page(); }},
       {"GET", "/v1/models", Access::kNeedsKey,
@@ -110,6 +117,18 @@ std::vector<http::Route> Service::routes() {
        [this](const Request& request, const Wakeup&) {
          return models_.running().cancel(request.caller, request.params[0]);
        }},
+      {"POST", "/v1/responses", Access::kNeedsKey,
+       of_model([this](const ModelLease& model, const Request& request, const Wakeup& wakeup) {
+         return responses_.create(model, request, wakeup);
+       })},
+      {"GET", "/v1/responses/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return responses_.retrieve(request); }},
+      {"DELETE", "/v1/responses/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return responses_.remove(request); }},
+      {"POST", "/v1/messages", Access::kNeedsKey,
+       of_named_model(models_, anthropic_messages, in_anthropic_style)},
+      {"POST", "/v1/messages/count_tokens", Access::kNeedsKey,
+       of_named_model(models_, anthropic_count_tokens, in_anthropic_style)},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
        of_model([this](const ModelLease& model, const Request& request, const Wakeup& wakeup) {
          return lora_.load(model, request, wakeup);
@@ -146,12 +165,13 @@ http::Response Service::metrics_page() const {
   return response;
 }
 
-http::Response error_in_style(int status, std::string_view message, std::string_view) {
-  return openai_error({.status = status,
+http::Response error_in_style(int status, std::string_view message, std::string_view path) {
+  const ApiError error{.status = status,
                        .message = std::string(message),
                        .type = std::string(error_type(status)),
                        .param = "",
-                       .code = ""});
+                       .code = ""};
+  return path.starts_with("/v1/messages") ? anthropic_error(error) : openai_error(error);
 }
 
 }  // namespace brisk::api

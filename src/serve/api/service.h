@@ -7,6 +7,7 @@
 #include "serve/api/lora_endpoints.h"
 #include "serve/api/metrics.h"
 #include "serve/api/model_repository.h"
+#include "serve/api/responses.h"
 #include "serve/http/router.h"
 
 namespace brisk::api {
@@ -29,6 +30,7 @@ class Service {
 
   ModelRepository& models_;
   Metrics& metrics_;
+  const Responses responses_;
   LoraEndpoints lora_;
   std::atomic<bool> draining_ = false;
 };

@@ -91,7 +91,8 @@ absl::Status TextGeneration::poll_part(Part& part, std::vector<ChoiceDelta>& del
     if (!touched[i]) continue;
     ChoiceDelta delta{.choice = part.first_choice + static_cast<int>(i),
                       .delta = part.texts[i].take(),
-                      .finish = std::nullopt};
+                      .finish = std::nullopt,
+                      .stop_string = part.texts[i].stop_string()};
     if (!part.told[i]) delta.finish = part.texts[i].finish();
     part.told[i] = delta.finish.has_value();
     if (delta.finish.has_value()) model_->metrics->count_finish(*delta.finish);

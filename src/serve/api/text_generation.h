@@ -24,6 +24,7 @@ struct ChoiceDelta {
   int choice = 0;
   TextDelta delta;
   std::optional<FinishReason> finish;  // kStop or kLength; then nothing more comes
+  std::string stop_string;             // that ended it, if one did
 };
 
 struct Usage {
