@@ -249,6 +249,33 @@ TEST_F(RealEngineTest, StoppingWhileStreamsRunEndsThem) {
   EXPECT_TRUE(all_free());
 }
 
+TEST_F(RealEngineTest, RunningRequestsSayWhatTheyDoAndFreeTheirBlocksWhenCancelled) {
+  const auto listed = [this] { return get("/v1/brisk/requests").json["data"]; };
+  const char* body = R"({"prompt":"Once","n":32,"ignore_eos":true,"max_tokens":400,"stream":true})";
+  RawClient writing = client();
+  writing.post("/v1/completions", body);
+  ASSERT_TRUE(writing.read_until("data: "));
+  RawClient waiting = client();
+  waiting.post("/v1/completions", body);
+  Json requests = listed();
+  for (int i = 0; i < 500 && requests.size() < 2; ++i) requests = listed();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0]["state"], "decode");
+  EXPECT_GT(requests[0]["completion_tokens"], 0);
+  EXPECT_EQ(requests[0]["choices"], 32);
+  EXPECT_EQ(requests[1]["state"], "waiting") << "all places are taken";
+  EXPECT_EQ(requests[1]["completion_tokens"], 0);
+  for (const Json& request : requests) {
+    RawClient other = client();
+    other.send("DELETE /v1/brisk/requests/" + request["id"].get<std::string>() +
+               " HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(other.read_response().status, 200);
+  }
+  EXPECT_TRUE(waiting.read_until("cancelled_error"));
+  EXPECT_TRUE(writing.read_until("cancelled_error"));
+  EXPECT_TRUE(all_free());
+}
+
 TEST_F(RealEngineTest, RefusesIdsThatTheVocabularyLacks) {
   const Answer stop = post("/v1/completions", R"({"prompt":"a","stop_token_ids":[512]})");
   EXPECT_EQ(stop.status, 400);

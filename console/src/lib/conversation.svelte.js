@@ -6,6 +6,9 @@ import { additionOf, piecesOf } from "./tokens.js";
 
 const FINISH = { stop: "finished", length: "reached the token limit" };
 
+const LONG_PIECES = 1000;
+const LONG_PERIOD_MS = 150;
+
 export class Conversation {
   // {role, content, pieces, state: "done" | "writing" | "stopped" | "failed", note, figures}
   messages = $state.raw([]);
@@ -48,9 +51,9 @@ export class Conversation {
     const answer = new Answer();
     const abort = new AbortController();
     const asked = this.messages;
-    let frame = 0;
+    let planned = false;
     const show = () => {
-      frame = 0;
+      planned = false;
       if (this.#abort === abort) this.messages = [...asked, answer.snapshot()];
     };
     this.#abort = abort;
@@ -59,14 +62,17 @@ export class Conversation {
     try {
       for await (const chunk of streamAnswer(requestFor(historyOf(asked)), abort.signal)) {
         answer.take(chunk);
-        frame ||= requestAnimationFrame(show);
+        if (planned) continue;
+        planned = true;
+        // A long text takes the browser longer to lay out than a frame lasts.
+        if (answer.length < LONG_PIECES) requestAnimationFrame(show);
+        else setTimeout(show, LONG_PERIOD_MS);
       }
       answer.end("done", FINISH[answer.finish] ?? answer.finish ?? "");
     } catch (error) {
       if (abort.signal.aborted) answer.end("stopped", "stopped");
       else answer.end("failed", messageOf(error));
     }
-    cancelAnimationFrame(frame);
     show();
     if (this.#abort !== abort) return;
     this.#abort = null;
@@ -82,6 +88,10 @@ function messageOf(error) {
 }
 
 class Answer {
+  get length() {
+    return this.#pieces.length;
+  }
+
   state = "writing";
   note = "";
   content = "";
