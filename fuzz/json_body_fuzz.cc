@@ -1,10 +1,12 @@
 // Request bodies: whatever the bytes, reading them ends with a request within its limits or with a
 // client's error that can be written as JSON.
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "engine/text_stream.h"
 #include "serve/api/errors.h"
+#include "serve/api/model_endpoint.h"
 #include "serve/api/openai_request.h"
 
 namespace {
@@ -32,8 +34,18 @@ void check_spec(const brisk::api::GenerationSpec& spec) {
 
 }  // namespace
 
+// Looking for the model must see what reading the body sees.
+void check_model_named_in(std::string_view body) {
+  const std::string named = brisk::api::model_named_in(body);
+  const auto json = brisk::api::parse_object(body);
+  if (!json.ok()) return;
+  const auto model = json->find("model");
+  must(named == (model != json->end() && model->is_string() ? model->get<std::string>() : ""));
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
+  check_model_named_in(body);
   const auto completion = brisk::api::parse_completion(body, {});
   if (completion.ok()) {
     check_spec(completion->spec);

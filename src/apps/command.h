@@ -31,6 +31,7 @@ CommandAction add_compile(CLI::App& app);
 CommandAction add_synth(CLI::App& app);
 CommandAction add_run(CLI::App& app);
 CommandAction add_serve(CLI::App& app);
+CommandAction add_pull(CLI::App& app);
 CommandAction add_bench(CLI::App& app);
 CommandAction add_eval(CLI::App& app);
 CommandAction add_profile(CLI::App& app);

@@ -18,6 +18,7 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"run", "generate from a prompt, or chat, in the terminal", add_run},
       {"serve", "a model behind OpenAI's API", add_serve},
+      {"pull", "fetch a model from a Hugging Face-style hub", add_pull},
       {"load", "how well a server holds up under load, any that speaks OpenAI's API", add_load},
       {"bench", "how fast a model runs here, and how far that is from the machine's limits",
        add_bench},

@@ -18,6 +18,7 @@
 #include "apps/command.h"
 #include "apps/default_model.h"
 #include "apps/engine_flags.h"
+#include "apps/hub_model.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -48,6 +49,7 @@ struct Options {
   std::string json_schema, grammar;  // files
   std::optional<std::string> regex;
   std::vector<std::string> stops;
+  bool offline = false;
   bool chat = false;
   bool json = false;
   bool ignore_eos = false;
@@ -401,6 +403,7 @@ absl::Status answer_once(Session& session, const Options& options, const std::st
 
 absl::Status run(Options options) {
   BRISK_ASSIGN_OR_RETURN(options.model, model_or_default(options.model));
+  BRISK_ASSIGN_OR_RETURN(options.model, path_of_model(options.model, options.offline));
   const bool has_prompt = options.prompt.has_value() || !options.prompt_file.empty();
   const bool interactive = !has_prompt && isatty(STDIN_FILENO) != 0 && !options.json;
   std::string prompt;
@@ -419,8 +422,9 @@ CommandAction add_run(CLI::App& app) {
   Options& o = *options;
   o.engine.sequences_max = 1;
   app.add_option("model", o.model,
-                 "A .gguf, a Hugging Face directory or a llama2.c .bin (default: the small model "
-                 "that ships with brisk)");
+                 "A .gguf, a Hugging Face directory, a llama2.c .bin, or ORG/NAME[:FILE] on a hub "
+                 "(default: the small model that ships with brisk)");
+  app.add_flag("--offline", o.offline, "Fetch nothing from a hub");
   app.add_option("-p,--prompt", o.prompt,
                  "Text to continue; without one: standard input, or a "
                  "chat when that is a terminal");

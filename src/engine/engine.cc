@@ -49,6 +49,9 @@ EngineImpl::~EngineImpl() {
 absl::StatusOr<std::shared_ptr<Generation>> EngineImpl::submit(Request request,
                                                                std::function<void()> on_events) {
   BRISK_RETURN_IF_ERROR(validate(request, model_->spec.vocab_size));
+  // A mean is over states that this request computes itself: no prefix is found under a salt of its
+  // own.
+  if (request.embed == Pooling::kMean) request.cache_salt = --private_salt_;
   const auto length = static_cast<int64_t>(request.prompt.size());
   if (length >= context_max_) {
     return invalid_input(
@@ -128,16 +131,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Mod
   BRISK_RETURN_IF_ERROR(check_options(options));
   BRISK_ASSIGN_OR_RETURN(EngineSizes sizes, settle_sizes(*model, options));
   auto live_adapters = std::make_unique<LiveAdapters>();
-  BRISK_ASSIGN_OR_RETURN(
-      std::unique_ptr<StepRunner> runner,
-      Runner::create(*model, {.threads = options.threads,
-                              .rows_max = options.tokens_per_step_max,
-                              .logits_rows_max = std::min<int64_t>(options.sequences_max,
-                                                                   options.tokens_per_step_max) +
-                                                 kPromptLogitsPerStep,
-                              .kv_element = sizes.element,
-                              .kv_blocks = sizes.blocks,
-                              .adapters = live_adapters.get()}));
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<StepRunner> runner,
+                         Runner::create(*model, {.threads = options.threads,
+                                                 .rows_max = options.tokens_per_step_max,
+                                                 .logits_rows_max = logits_rows_max(options),
+                                                 .kv_element = sizes.element,
+                                                 .kv_blocks = sizes.blocks,
+                                                 .adapters = live_adapters.get()}));
   if (options.wrap_runner != nullptr) runner = options.wrap_runner(std::move(runner));
   std::unique_ptr<PrefixStore> store;
   if (!options.store_directory.empty()) {

@@ -75,6 +75,8 @@ class Generation {
   virtual GenerationStats stats() const = 0;
   // (prompt), when Request::prompt_logprobs asks for them; complete before the first token comes.
   virtual std::vector<PromptLogprob> prompt_logprobs() const = 0;
+  // (hidden_size), when Request::embed asks for it; complete before the token comes.
+  virtual std::vector<float> embedding() const { return {}; }
   // Ends one choice or all of them at the next step; their blocks are free afterwards. Idempotent.
   virtual void cancel() = 0;
   virtual void cancel_choice(int choice) = 0;

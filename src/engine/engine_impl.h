@@ -8,6 +8,7 @@
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "engine/beam_search.h"
 #include "engine/draw.h"
+#include "engine/embeddings.h"
 #include "engine/engine.h"
 #include "engine/engine_sizes.h"
 #include "engine/generation.h"
@@ -28,9 +30,6 @@
 #include "engine/watchdog.h"
 
 namespace brisk {
-
-// Rows of logits for prompts that ask for all of theirs, beside those that are drawn from.
-inline constexpr int kPromptLogitsPerStep = 32;
 
 struct EngineParts {
   std::shared_ptr<const Model> model;
@@ -83,6 +82,7 @@ class EngineImpl final : public Engine {
   void advance_beams(const StepPlan& plan);
   void finish_searches();
   void deliver_answers(const std::shared_ptr<GenerationState>& generation);
+  void pool_prompts(const StepPlan& plan);
   void note_admissions(const StepPlan& plan);
   void deliver(std::span<const SequenceEvent> events);
   void deliver_prompt(GenerationState* generation);
@@ -113,6 +113,7 @@ class EngineImpl final : public Engine {
   std::vector<int32_t> drawn_tokens_;  // of them
   std::vector<int32_t> parents_;       // of them; empty: nobody searches
   absl::flat_hash_map<const GenerationState*, BeamSearch> searches_;
+  absl::flat_hash_map<const GenerationState*, PooledPrompt> pooled_;
   struct Stalled {
     std::shared_ptr<GenerationState> generation;
     Instant since;
@@ -129,6 +130,7 @@ class EngineImpl final : public Engine {
   PredictionInput prediction_ ABSL_GUARDED_BY(stats_mutex_);  // without what the mailbox knows
   int unfinished_ ABSL_GUARDED_BY(stats_mutex_) = 0;  // requests, from submit to their last event
 
+  std::atomic<uint64_t> private_salt_ = 0;    // counts down, far from what clients' salts hash to
   const std::unique_ptr<StoreWorker> store_;  // may be null
   const int64_t context_max_;
   std::thread thread_;  // last: everything above exists before it starts

@@ -40,6 +40,10 @@ void EngineImpl::accept(const std::shared_ptr<GenerationState>& generation) {
     return finish(generation);
   }
   live_adapters_->add(request.adapter);
+  if (request.embed.has_value()) {
+    pooled_.try_emplace(generation.get(), *request.embed, std::ssize(request.prompt),
+                        model_->spec.hidden_size);
+  }
   first_sequence_[generation.get()] = *first;
   if (request.prompt_logprobs >= 0) drawer_.begin_prompt(*first, request);
   const int candidates = searches ? begin_search(generation.get(), ends) : 0;
@@ -141,6 +145,7 @@ void EngineImpl::finish(const std::shared_ptr<GenerationState>& generation) {
   if (const auto first = first_sequence_.find(generation.get()); first != first_sequence_.end()) {
     drawer_.end_prompt(first->second);
     searches_.erase(generation.get());
+    pooled_.erase(generation.get());
     first_sequence_.erase(first);
     live_adapters_->remove(generation->request().adapter);
   }

@@ -9,6 +9,11 @@
 
 namespace brisk {
 
+int64_t logits_rows_max(const EngineOptions& options) {
+  return std::min<int64_t>(options.sequences_max, options.tokens_per_step_max) +
+         kPromptLogitsPerStep;
+}
+
 absl::StatusOr<EngineSizes> settle_sizes(const Model& model, const EngineOptions& options) {
   EngineSizes sizes;
   sizes.element = kv_element_for(model, options.kv_dtype);

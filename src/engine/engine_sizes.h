@@ -9,6 +9,12 @@
 
 namespace brisk {
 
+// Rows of logits for prompts that ask for all of theirs, beside those that are drawn from.
+inline constexpr int kPromptLogitsPerStep = 32;
+
+// Of a step, at most.
+int64_t logits_rows_max(const EngineOptions& options);
+
 struct EngineSizes {
   KvElement element = KvElement::kF32;
   int64_t blocks = 0;

@@ -45,6 +45,7 @@ void EngineImpl::step() {
   const Instant ran = clock_.now();
   if (!logits.ok()) return fail_step(logits.status());
   draw(plan, *logits);
+  if (!pooled_.empty()) pool_prompts(plan);
   const Instant drawn = clock_.now();
   step_time_.observe(plan.tokens, plan.positions, seconds_between(planned, drawn));
   scheduler_.set_costs(step_time_.costs());
@@ -70,6 +71,18 @@ void EngineImpl::draw(const StepPlan& plan, MatView logits) {
   }
   parents_.clear();
   if (!searches_.empty()) advance_beams(plan);
+}
+
+void EngineImpl::pool_prompts(const StepPlan& plan) {
+  int64_t row = 0;
+  for (const Slice& slice : plan.slices) {
+    GenerationState* const generation = choices_.at(slice.sequence).generation.get();
+    if (const auto pooled = pooled_.find(generation); pooled != pooled_.end()) {
+      pooled->second.add(slice, row, *runner_);
+      if (pooled->second.complete()) generation->set_embedding(pooled->second.take());
+    }
+    row += std::ssize(slice.tokens);
+  }
 }
 
 void EngineImpl::fail_step(const absl::Status& status) {

@@ -57,6 +57,11 @@ std::vector<PromptLogprob> GenerationState::prompt_logprobs() const {
   return prompt_logprobs_;
 }
 
+std::vector<float> GenerationState::embedding() const {
+  absl::MutexLock lock(&mutex_);
+  return embedding_;
+}
+
 void GenerationState::cancel_choice(int choice) {
   mailbox_->cancel({.generation = shared_from_this(), .choice = choice});
 }
@@ -108,6 +113,11 @@ bool GenerationState::reader_stalls(int64_t events_max) {
 void GenerationState::score_prompt(std::vector<PromptLogprob> logprobs) {
   absl::MutexLock lock(&mutex_);
   prompt_logprobs_ = std::move(logprobs);
+}
+
+void GenerationState::set_embedding(std::vector<float> embedding) {
+  absl::MutexLock lock(&mutex_);
+  embedding_ = std::move(embedding);
 }
 
 void GenerationState::fail(absl::Status status) {

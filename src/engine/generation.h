@@ -29,6 +29,7 @@ class GenerationState final : public Generation,
   absl::Status status() const override;
   GenerationStats stats() const override;
   std::vector<PromptLogprob> prompt_logprobs() const override;
+  std::vector<float> embedding() const override;
   void cancel() override { cancel_choice(kAllChoices); }
   void cancel_choice(int choice) override;
 
@@ -38,6 +39,7 @@ class GenerationState final : public Generation,
   void deliver(TokenEvent event, Instant now);
   void fail(absl::Status status);                          // the reason for a coming kError
   void score_prompt(std::vector<PromptLogprob> logprobs);  // before the first token
+  void set_embedding(std::vector<float> embedding);        // before the first token
   // Its reader has left `events_max` events lying: true once, until it has taken them and the
   // mailbox says so.
   bool reader_stalls(int64_t events_max);
@@ -72,6 +74,7 @@ class GenerationState final : public Generation,
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   GenerationStats stats_ ABSL_GUARDED_BY(mutex_);
   std::vector<PromptLogprob> prompt_logprobs_ ABSL_GUARDED_BY(mutex_);
+  std::vector<float> embedding_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace brisk

@@ -46,6 +46,12 @@ struct BeamSearchParams {
   double length_penalty = 1;  // scores are sums of log-probabilities / tokens^length_penalty
 };
 
+// How the final hidden states of a prompt become one vector.
+enum class Pooling : uint8_t {
+  kMean,  // their mean
+  kLast,  // the last token's
+};
+
 struct Request {
   std::vector<int32_t> prompt{};
   SamplingParams sampling;
@@ -63,6 +69,9 @@ struct Request {
   uint64_t cache_salt = 0;
   // -1: none; k: those of the prompt's tokens, and of the k most probable ones in their places.
   int prompt_logprobs = -1;
+  // The prompt's final hidden states, normed and pooled, are wanted (Generation::embedding).
+  // REQUIRES one choice of one token, which means nothing.
+  std::optional<Pooling> embed{};
   // Of the engine's registry; null: the model as it is.
   std::shared_ptr<const Adapter> adapter{};
   // Which texts the answers may be; null: all. Of the model's vocabulary. An end token is possible

@@ -143,6 +143,9 @@ absl::Status validate(const Request& request, int vocab_size) {
     return invalid_input("min_tokens is {}; it must be between 0 and max_tokens ({})",
                          request.min_tokens, request.max_tokens);
   }
+  if (request.embed.has_value() && (request.choices != 1 || request.max_tokens != 1)) {
+    return invalid_input("a request for an embedding has one choice of one token");
+  }
   if (request.prompt_logprobs < -1 || request.prompt_logprobs > kLogprobsMax) {
     return invalid_input("prompt_logprobs is {}; it must be between 0 and {}",
                          request.prompt_logprobs, kLogprobsMax);

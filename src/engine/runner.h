@@ -37,6 +37,10 @@ class StepRunner {
   // error fails the step and nothing else.
   virtual absl::StatusOr<MatView> run(const StepPlan& plan) = 0;
 
+  // The final hidden state, normed, of a row of the last plan; rows are numbered through its
+  // slices. `state` has the model's hidden_size elements.
+  virtual void final_hidden(int64_t row, std::span<float> state) const = 0;
+
   // Calls body(i, thread) once for every i in [0, count), on up to threads() threads at a time,
   // each with a number of its own; returns when all are done. `body` must not throw.
   virtual void for_each(int64_t count, const std::function<void(int64_t, int)>& body);
@@ -58,6 +62,9 @@ class Runner final : public StepRunner {
   // Errors: ResourceExhausted (memory). REQUIRES: the plan keeps within the options, and names only
   // adapters that are live.
   absl::StatusOr<MatView> run(const StepPlan& plan) override;
+  void final_hidden(int64_t row, std::span<float> state) const override {
+    decoder_.final_hidden(row, state);
+  }
   void for_each(int64_t count, const std::function<void(int64_t, int)>& body) override;
   int threads() const override { return team_.size(); }
   void read_block(BlockId block, std::span<std::byte> bytes) const override {

@@ -462,6 +462,11 @@ void Decoder::head(Worker worker, const StepBatch& batch) {
   lap(worker, OpKind::kHead, kNoLayer);
 }
 
+void Decoder::final_hidden(int64_t row, std::span<float> state) const {
+  norm_row(model_.weights.final_norm, x_.data() + row * spec_.hidden_size, spec_.hidden_size,
+           state.data());
+}
+
 void Decoder::norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const {
   const NormArgs args = {.x = x,
                          .weight = weights.weight.empty() ? nullptr : weights.weight.data(),

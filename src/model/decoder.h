@@ -54,6 +54,10 @@ class Decoder {
   // REQUIRES: rows and logits rows within the options; the KV of all earlier positions is there.
   MatView forward(const StepBatch& batch);
 
+  // The final hidden state of a row of the last step, normed as the head sees it; `state` has
+  // hidden_size elements. REQUIRES: `row` is one of that step's; nobody runs a step.
+  void final_hidden(int64_t row, std::span<float> state) const;
+
   // From the next step on, members write what they do into `trace` (null: nothing). REQUIRES: it
   // has as many members as the team, and outlives its use.
   void set_trace(OpTrace* trace) { trace_ = trace; }

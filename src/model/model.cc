@@ -13,14 +13,6 @@
 namespace brisk {
 namespace {
 
-// "models/tiny/" and "tiny.gguf" are both called "tiny".
-std::string name_of(const std::string& path) {
-  std::filesystem::path p = std::filesystem::path(path).lexically_normal();
-  if (p.filename().empty()) p = p.parent_path();
-  if (std::filesystem::is_directory(p)) return p.filename().string();
-  return p.stem().string();
-}
-
 // The embedding knows the vocabulary better than configurations do.
 int64_t vocab_size_of(const Checkpoint& checkpoint, const TensorNames& names) {
   const Tensor* embedding = checkpoint.find(names.embedding);
@@ -28,8 +20,9 @@ int64_t vocab_size_of(const Checkpoint& checkpoint, const TensorNames& names) {
                                                               : checkpoint.config.vocab_size;
 }
 
-absl::Status recognise(std::shared_ptr<const Checkpoint> checkpoint, const LoadOptions& options,
-                       Model* model) {
+// Spec and weights, as views into the checkpoint.
+absl::Status bind(std::shared_ptr<const Checkpoint> checkpoint, const LoadOptions& options,
+                  Model* model) {
   BRISK_ASSIGN_OR_RETURN(const Architecture* architecture, find_architecture(checkpoint->config));
   const TensorNames names = architecture->names(checkpoint->config.layout);
   BRISK_ASSIGN_OR_RETURN(model->spec, architecture->spec(*checkpoint, options.context_max));
@@ -40,14 +33,6 @@ absl::Status recognise(std::shared_ptr<const Checkpoint> checkpoint, const LoadO
   }
   model->spec.vocab_size = static_cast<int>(vocab_size);
   BRISK_ASSIGN_OR_RETURN(model->weights, bind_weights(*checkpoint, names, model->spec));
-  if (options.activations == Activations::kInt8) {
-    const bool is_file = !checkpoint->files.empty();
-    BRISK_RETURN_IF_ERROR(pack_weights(
-        *model->kernels, {.threads = options.threads, .is_file = is_file}, &model->weights));
-  }
-  if (checkpoint->tokenizer.kind != TokenizerKind::kNone) {
-    BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(checkpoint->tokenizer));
-  }
   model->checkpoint = std::move(checkpoint);
   return absl::OkStatus();
 }
@@ -71,11 +56,18 @@ int64_t parameters(const Linear& linear) {
 
 }  // namespace
 
+std::string model_name_of(const std::string& path) {
+  std::filesystem::path p = std::filesystem::path(path).lexically_normal();
+  if (p.filename().empty()) p = p.parent_path();
+  if (std::filesystem::is_directory(p)) return p.filename().string();
+  return p.stem().string();
+}
+
 absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
                                                         const LoadOptions& options) {
   BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
                          open_checkpoint(path, {.tokenizer_path = options.tokenizer_path}));
-  auto model = make_model(std::move(checkpoint), name_of(path), options);
+  auto model = make_model(std::move(checkpoint), model_name_of(path), options);
   if (!model.ok()) return annotate(model.status(), path);
   return model;
 }
@@ -85,8 +77,39 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
   auto model = std::make_shared<Model>();
   model->name = std::move(name);
   BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
-  BRISK_RETURN_IF_ERROR(recognise(std::move(checkpoint), options, model.get()));
+  BRISK_RETURN_IF_ERROR(bind(std::move(checkpoint), options, model.get()));
+  if (options.activations == Activations::kInt8) {
+    BRISK_RETURN_IF_ERROR(pack_weights(*model->kernels,
+                                       {.threads = options.threads,
+                                        .is_file = !model->checkpoint->files.empty(),
+                                        .progress = options.progress},
+                                       &model->weights));
+  }
+  if (model->checkpoint->tokenizer.kind != TokenizerKind::kNone) {
+    BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(model->checkpoint->tokenizer));
+  }
   return model;
+}
+
+absl::StatusOr<ModelOutline> outline_model(const std::string& path, const LoadOptions& options) {
+  BRISK_ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
+                         open_checkpoint(path, {.tokenizer_path = options.tokenizer_path}));
+  auto model = std::make_shared<Model>();
+  model->name = model_name_of(path);
+  BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
+  const absl::Status bound = bind(std::move(checkpoint), options, model.get());
+  if (!bound.ok()) return annotate(bound, path);
+  ModelOutline outline;
+  for (const NamedTensor& named : model->checkpoint->tensors) {
+    outline.mapped_bytes += std::ssize(named.tensor.data);
+  }
+  if (options.activations == Activations::kInt8) {
+    const PackedSize size = packed_size(*model->kernels, model->weights);
+    outline.packed_bytes = size.bytes;
+    outline.mapped_bytes = std::max<int64_t>(outline.mapped_bytes - size.source_bytes, 0);
+  }
+  outline.model = std::move(model);
+  return outline;
 }
 
 int64_t active_parameters(const Model& model) {

@@ -3,6 +3,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,7 +41,12 @@ struct LoadOptions {
   Activations activations = Activations::kInt8;
   int threads = 0;                       // that pack weights; 0: all
   const KernelTable* kernels = nullptr;  // null: kernels_from_environment()
+  // Told the share that is loaded, 0 to 1, now and then, by one thread at a time; quick.
+  std::function<void(double)> progress = nullptr;
 };
+
+// "models/tiny/" and "tiny.gguf" are both called "tiny".
+std::string model_name_of(const std::string& path);
 
 // Opens, recognises and checks a model. Errors name the file and what to do about it.
 absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
@@ -50,6 +56,15 @@ absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
 absl::StatusOr<std::shared_ptr<const Model>> make_model(
     std::shared_ptr<const Checkpoint> checkpoint, std::string name,
     const LoadOptions& options = {});
+
+// What is known of a model before its weights are read.
+struct ModelOutline {
+  std::shared_ptr<const Model> model;  // not to be run: nothing is packed, there is no tokenizer
+  int64_t packed_bytes = 0;            // memory that its packed weights will take
+  int64_t mapped_bytes = 0;            // of files that it will compute with as they lie there
+};
+absl::StatusOr<ModelOutline> outline_model(const std::string& path,
+                                           const LoadOptions& options = {});
 
 // Weights that one token is multiplied with, head included: a forward pass does twice as many
 // operations, attention aside.

@@ -87,6 +87,13 @@ class Plan {
   int64_t bytes_ = 0, tasks_ = 0;
 };
 
+Plan plan_of(const KernelTable& kernels, Weights& weights) {
+  Plan plan(kernels);
+  for (LayerWeights& layer : weights.layers) plan.add(layer);
+  plan.add(weights.head);
+  return plan;
+}
+
 void pack_task(const Job& job, int64_t task, std::byte* pages) {
   const int64_t begin = (task - job.first_task) * kPanelsPerTask;
   const Range panels = {begin, std::min(begin + kPanelsPerTask, job.panels)};
@@ -112,11 +119,16 @@ void point_to_panels(const Job& job, std::byte* pages) {
 
 }  // namespace
 
+PackedSize packed_size(const KernelTable& kernels, Weights& weights) {
+  const Plan plan = plan_of(kernels, weights);
+  PackedSize size = {.bytes = plan.bytes()};
+  for (const Job& job : plan.jobs()) size.source_bytes += std::ssize(job.matrix->data);
+  return size;
+}
+
 absl::Status pack_weights(const KernelTable& kernels, const PackOptions& options,
                           Weights* weights) {
-  Plan plan(kernels);
-  for (LayerWeights& layer : weights->layers) plan.add(layer);
-  plan.add(weights->head);
+  const Plan plan = plan_of(kernels, *weights);
   const std::vector<Job>& jobs = plan.jobs();
   if (jobs.empty()) return absl::OkStatus();
 
@@ -125,7 +137,7 @@ absl::Status pack_weights(const KernelTable& kernels, const PackOptions& options
   std::atomic<int64_t> next{0};
   std::vector<std::atomic<int64_t>> done(jobs.size());
   ThreadTeam team(options.threads > 0 ? options.threads : usable_threads());
-  team.run([&](Worker) {
+  team.run([&](Worker worker) {
     size_t job = 0;
     for (int64_t task = next.fetch_add(1); task < plan.tasks(); task = next.fetch_add(1)) {
       while (job + 1 < jobs.size() && jobs[job + 1].first_task <= task) ++job;
@@ -133,6 +145,9 @@ absl::Status pack_weights(const KernelTable& kernels, const PackOptions& options
       // The file's pages go as soon as nobody reads them: the two forms never lie side by side.
       const bool packed = done[job].fetch_add(1) + 1 == jobs[job].tasks;
       if (packed && options.is_file) drop_mapped_pages(jobs[job].matrix->data);
+      if (options.progress != nullptr && worker.index == 0) {
+        options.progress(static_cast<double>(task + 1) / static_cast<double>(plan.tasks()));
+      }
     }
   });
   for (const Job& job : jobs) point_to_panels(job, pages);

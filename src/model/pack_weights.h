@@ -3,6 +3,9 @@
 
 #include <absl/status/status.h>
 
+#include <cstdint>
+#include <functional>
+
 #include "compute/kernels/cpu/kernel_table.h"
 #include "model/weights.h"
 
@@ -11,7 +14,16 @@ namespace brisk {
 struct PackOptions {
   int threads = 0;      // 0: all
   bool is_file = true;  // the weights lie in mapped files, not in memory that has no other copy
+  // Told the share that is packed, 0 to 1, by one thread at a time; quick.
+  std::function<void(double)> progress = nullptr;
 };
+
+// What pack_weights would do.
+struct PackedSize {
+  int64_t bytes = 0;         // of panels
+  int64_t source_bytes = 0;  // of the matrices that they take the place of
+};
+PackedSize packed_size(const KernelTable& kernels, Weights& weights);
 
 // Replaces every matrix that the kernels can read in panels by its panels, and lets go of the pages
 // of the files they came from: weights are never in memory twice. For kernels with tiles those are

@@ -22,6 +22,7 @@ const std::map<std::string, Rooms>& arrows() {
       {"base", {}},
       {"compute", {"base"}},
       {"tasks", {"base"}},
+      {"hub", {"base"}},
       {"model", {"base", "compute"}},
       {"engine/kv", {"base"}},
       {"engine/sched", {"base", "engine/kv"}},
@@ -34,7 +35,7 @@ const std::map<std::string, Rooms>& arrows() {
       {"train", {"base", "compute", "model", "engine", "engine/kv", "engine/sched"}},
       {"apps",
        {"base", "compute", "model", "engine", "engine/kv", "engine/sched", "engine/grammar",
-        "serve", "compress", "plan", "tasks", "train"}},
+        "serve", "compress", "plan", "tasks", "hub", "train"}},
   };
   return kArrows;
 }

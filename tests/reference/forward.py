@@ -138,8 +138,8 @@ def feed_forward(model, layer, x, trace):
     return mlp(layer.ffn, x, model.activation)
 
 
-def forward(model, ids, trace=None):
-    """Token ids -> logits (tokens, vocab): row t scores the token after ids[t]."""
+def final_states(model, ids, trace=None):
+    """Token ids -> what the head sees of each, (tokens, hidden)."""
     eps = model.eps
     x = model.embedding[np.asarray(ids)] * model.embedding_scale
     if model.position_embedding is not None:
@@ -149,8 +149,13 @@ def forward(model, ids, trace=None):
         x = x + norm(branch, layer.attention_post_norm, eps)
         branch = feed_forward(model, layer, norm(x, layer.ffn_norm, eps), trace)
         x = x + norm(branch, layer.ffn_post_norm, eps)
+    return norm(x, model.final_norm, eps)
+
+
+def forward(model, ids, trace=None):
+    """Token ids -> logits (tokens, vocab): row t scores the token after ids[t]."""
     head = model.head if callable(model.head) else Linear(model.head)
-    return softcap(head(norm(x, model.final_norm, eps)), model.logit_softcap)
+    return softcap(head(final_states(model, ids, trace)), model.logit_softcap)
 
 
 def top2_gap(logits):

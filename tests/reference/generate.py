@@ -102,7 +102,7 @@ def write_model(directory, case):
         more["context"] = case.context
     if case.note:
         more["note"] = case.note
-    return choose_prompt(
+    found = choose_prompt(
         case.name,
         case.config["model_type"],
         lambda ids, trace: forward.forward(model, ids, trace),
@@ -110,6 +110,9 @@ def write_model(directory, case):
         case.prompt_tokens,
         **more,
     )
+    states = forward.final_states(model, found["prompt_ids"])
+    found["states"] = {"mean": states.mean(axis=0).tolist(), "last": states[-1].tolist()}
+    return found
 
 
 def write_quantised(directory, name, format_of):

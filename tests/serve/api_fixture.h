@@ -108,10 +108,15 @@ class ApiTest : public testing::Test {
     metrics_ = std::make_unique<api::Metrics>(api::MetricsOptions{.vllm_alias = vllm_alias});
     models_ = std::make_unique<api::ModelRepository>(*metrics_);
     models_->add(std::move(model));
+    start_server(limits, 2);
+  }
+
+  // Over `models_` and `metrics_`.
+  void start_server(http::Limits limits, int threads) {
     service_ = std::make_unique<api::Service>(*models_, *metrics_);
     router_ = std::make_unique<http::Router>(service_->routes(), keys_, api::error_in_style);
     auto server = http::Server::start(
-        {.port = 0, .threads = 2, .limits = limits}, *router_,
+        {.port = 0, .threads = threads, .limits = limits}, *router_,
         [this](const http::Exchange& exchange) { metrics_->observe_http(exchange); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
@@ -123,6 +128,7 @@ class ApiTest : public testing::Test {
     server_.reset();
     service_.reset();
     models_.reset();
+    metrics_.reset();
   }
 
   RawClient client() const { return RawClient(server_->port()); }

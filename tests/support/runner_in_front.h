@@ -16,6 +16,9 @@ class RunnerInFront : public StepRunner {
   explicit RunnerInFront(std::unique_ptr<StepRunner> real) : real_(std::move(real)) {}
 
   absl::StatusOr<MatView> run(const StepPlan& plan) override { return real_->run(plan); }
+  void final_hidden(int64_t row, std::span<float> state) const override {
+    real_->final_hidden(row, state);
+  }
   int threads() const override { return real_->threads(); }
   void for_each(int64_t count, const std::function<void(int64_t, int)>& body) override {
     real_->for_each(count, body);

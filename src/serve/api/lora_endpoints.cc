@@ -147,6 +147,7 @@ absl::StatusOr<http::Reply> LoraEndpoints::do_unload(const std::string& body) {
   const std::string name = required(fields, "lora_name");
   BRISK_RETURN_IF_ERROR(fields.finish());
   BRISK_ASSIGN_OR_RETURN(const ModelLease model, models_.find(name));
+  if (model == nullptr) return not_found("the model {} is not loaded", name);
   if (model->lora_directory.empty()) return closed();
   BRISK_RETURN_IF_ERROR(model->engine->adapters().unload(name));
   return http::Reply(plain(fmt::format("Success: LoRA adapter '{}' removed successfully.", name)));

@@ -1,6 +1,7 @@
 #include "serve/api/metrics.h"
 
 #include <absl/synchronization/mutex.h>
+#include <absl/time/clock.h>
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/histogram.h>
@@ -78,6 +79,7 @@ class Families final : public ModelMetrics {
   }
 
   void observe(const GenerationStats& stats, double seconds) override {
+    add_to_totals(stats, seconds);
     queue_.Observe(stats.queue_seconds);
     whole_.Observe(seconds);
     prompt_tokens_.Observe(stats.prompt_tokens);
@@ -95,12 +97,31 @@ class Families final : public ModelMetrics {
   void observe_token_gap(double seconds) override { token_gap_.Observe(seconds); }
 
   void count_finish(FinishReason reason) override {
+    if (reason == FinishReason::kError) {
+      absl::MutexLock lock(&mutex_);
+      ++totals_.failed;
+    }
     finished_.Add({{"finished_reason", std::string(finish_label(reason))}}).Increment();
+  }
+
+  ModelTotals totals() const override {
+    absl::MutexLock lock(&mutex_);
+    return totals_;
   }
 
   std::vector<prometheus::MetricFamily> collect() const { return registry_.Collect(); }
 
  private:
+  void add_to_totals(const GenerationStats& stats, double seconds) {
+    absl::MutexLock lock(&mutex_);
+    ++totals_.succeeded;
+    totals_.last_unix_ms = absl::ToUnixMillis(absl::Now());
+    totals_.seconds += seconds;
+    totals_.queue_seconds += stats.queue_seconds;
+    totals_.prefill_seconds += stats.prefill_seconds;
+    totals_.decode_seconds += stats.decode_seconds;
+  }
+
   prometheus::Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
     return prometheus::BuildHistogram()
         .Name(name)
@@ -137,6 +158,9 @@ class Families final : public ModelMetrics {
                                                            .Help("Choices that ended, by reason.")
                                                            .Labels(labels_)
                                                            .Register(registry_);
+
+  mutable absl::Mutex mutex_;
+  ModelTotals totals_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Families by name: those of all models stand together, as the format asks for.
@@ -259,6 +283,12 @@ ModelMetrics& Metrics::of_model(const std::string& name, int64_t context_max) {
   std::unique_ptr<Families>& model = state_->models[name];
   if (model == nullptr) model = std::make_unique<Families>(name, context_max);
   return *model;
+}
+
+ModelTotals Metrics::totals(const std::string& name) const {
+  absl::MutexLock lock(&state_->mutex);
+  const auto model = state_->models.find(name);
+  return model == state_->models.end() ? ModelTotals() : model->second->totals();
 }
 
 void Metrics::observe_http(const http::Exchange& exchange) {

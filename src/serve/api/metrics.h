@@ -16,6 +16,17 @@ struct MetricsOptions {
   bool vllm_alias = false;  // every brisk: metric a second time as vllm:
 };
 
+// Of a model's requests since the start.
+struct ModelTotals {
+  int64_t succeeded = 0;     // generations that ended by themselves
+  int64_t failed = 0;        // choices that ended in an error
+  int64_t last_unix_ms = 0;  // when the last one ended; 0: none has
+  double seconds = 0;        // of those that succeeded, from submission to the end
+  double queue_seconds = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
 // What is counted of one model, with its name as the label model_name. Any thread.
 class ModelMetrics {
  public:
@@ -25,6 +36,7 @@ class ModelMetrics {
   virtual void observe(const GenerationStats& stats, double seconds) = 0;
   virtual void observe_token_gap(double seconds) = 0;
   virtual void count_finish(FinishReason reason) = 0;  // once a choice
+  virtual ModelTotals totals() const = 0;
 };
 
 // Of a model that is loaded.
@@ -42,6 +54,9 @@ class Metrics {
   // The same for the same name, as long as this lives: counts outlast that a model is unloaded.
   // `context_max` bounds the buckets of token counts.
   ModelMetrics& of_model(const std::string& name, int64_t context_max);
+
+  // Zeroes for a model that nobody asked yet.
+  ModelTotals totals(const std::string& name) const;
 
   void observe_http(const http::Exchange& exchange);
 

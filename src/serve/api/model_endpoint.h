@@ -17,6 +17,11 @@ using ModelHandler =
 // An error in the style of an API.
 using ErrorWriter = std::function<http::Response(const absl::Status&)>;
 
+// Gives `handler` the model that `name` means, at once or when it is loaded.
+http::Reply with_model(ModelRepository& models, std::string_view name, const ModelHandler& handler,
+                       const ErrorWriter& error, const http::Request& request,
+                       const http::Wakeup& wakeup);
+
 // Gives `handler` the model that the body's "model" names. `models` must outlive it.
 http::Handler of_named_model(
     ModelRepository& models, ModelHandler handler,

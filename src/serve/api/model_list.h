@@ -1,4 +1,4 @@
-// GET /v1/models: which models there are, and their adapters.
+// GET /v1/models: which models there are, how they are, and their adapters.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace brisk::api {
 
-http::Response list_models(const ModelRepository& models);
-http::Response describe_model(const ModelRepository& models, const std::string& name);
+http::Response list_models(ModelRepository& models);
+http::Response describe_model(ModelRepository& models, const std::string& name);
 
 }  // namespace brisk::api

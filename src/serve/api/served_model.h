@@ -31,6 +31,7 @@ struct ServedModel {
   std::vector<std::string> names;        // what requests may call it; the first is shown
   int64_t created = 0;                   // Unix time
   GenerationDefaults defaults;
+  Pooling pooling = Pooling::kMean;  // of embeddings
   ChatRenderer renderer;
   ToolSupport tools;
 

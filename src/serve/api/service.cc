@@ -5,10 +5,12 @@
 #include "base/status.h"
 #include "serve/api/anthropic.h"
 #include "serve/api/anthropic_answer.h"
+#include "serve/api/embeddings.h"
 #include "serve/api/errors.h"
 #include "serve/api/json_fields.h"
 #include "serve/api/model_endpoint.h"
 #include "serve/api/model_list.h"
+#include "serve/api/oip.h"
 #include "serve/api/openai.h"
 
 namespace brisk::api {
@@ -93,7 +95,7 @@ std::vector<http::Route> Service::routes() {
   const auto of_model = [this](ModelHandler handler) {
     return of_named_model(models_, std::move(handler));
   };
-  return {
+  std::vector<http::Route> routes = {
       {"GET", "/health", Access::kOpen, [this](const Request&, const Wakeup&) { return health(); }},
       {"GET", "/version", Access::kNeedsKey,
        [](const Request&, const Wakeup&) {
@@ -129,6 +131,7 @@ std::vector<http::Route> Service::routes() {
        of_named_model(models_, anthropic_messages, in_anthropic_style)},
       {"POST", "/v1/messages/count_tokens", Access::kNeedsKey,
        of_named_model(models_, anthropic_count_tokens, in_anthropic_style)},
+      {"POST", "/v1/embeddings", Access::kNeedsKey, of_model(embeddings)},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
        of_model([this](const ModelLease& model, const Request& request, const Wakeup& wakeup) {
          return lora_.load(model, request, wakeup);
@@ -139,16 +142,25 @@ std::vector<http::Route> Service::routes() {
       {"POST", "/detokenize", Access::kNeedsKey, of_model(json_endpoint(detokenize_body))},
       {"POST", "/apply-template", Access::kNeedsKey, of_model(json_endpoint(template_body))},
   };
+  for (http::Route& route : oip_routes(models_, [this] { return readiness(); })) {
+    routes.push_back(std::move(route));
+  }
+  return routes;
+}
+
+absl::Status Service::readiness() const {
+  if (draining_) return absl::UnavailableError("the server is draining");
+  for (const ModelLease& model : models_.loaded()) {
+    if (const double seconds = model->engine->stats().stuck_seconds; seconds > 0) {
+      return absl::UnavailableError(
+          fmt::format("a step of the model {} has not ended for {:.0f} s", model->name(), seconds));
+    }
+  }
+  return absl::OkStatus();
 }
 
 http::Response Service::health() const {
-  if (draining_) return openai_error(absl::UnavailableError("the server is draining"));
-  for (const ModelLease& model : models_.loaded()) {
-    if (const double seconds = model->engine->stats().stuck_seconds; seconds > 0) {
-      return openai_error(absl::UnavailableError(fmt::format(
-          "a step of the model {} has not ended for {:.0f} s", model->name(), seconds)));
-    }
-  }
+  if (const absl::Status status = readiness(); !status.ok()) return openai_error(status);
   http::Response response;
   response.content_type = "text/plain";
   return response;
@@ -166,6 +178,7 @@ http::Response Service::metrics_page() const {
 }
 
 http::Response error_in_style(int status, std::string_view message, std::string_view path) {
+  if (path == "/v2" || path.starts_with("/v2/")) return oip_error(status, message);
   const ApiError error{.status = status,
                        .message = std::string(message),
                        .type = std::string(error_type(status)),

@@ -25,6 +25,7 @@ class Service {
   void begin_drain() { draining_ = true; }
 
  private:
+  absl::Status readiness() const;
   http::Response health() const;
   http::Response metrics_page() const;
 
