@@ -71,7 +71,7 @@ class Generation {
   virtual bool done() const = 0;
   // Not OK only when a choice ended with kError.
   virtual absl::Status status() const = 0;
-  // Meaningful once done().
+  // So far; final once done().
   virtual GenerationStats stats() const = 0;
   // (prompt), when Request::prompt_logprobs asks for them; complete before the first token comes.
   virtual std::vector<PromptLogprob> prompt_logprobs() const = 0;
