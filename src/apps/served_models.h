@@ -13,15 +13,20 @@
 
 namespace brisk {
 
+// A client may leave a few seconds of text lying before its request is paused.
+inline api::ModelConfig base_model() {
+  api::ModelConfig base;
+  base.engine.unread_events_max = 512;
+  return base;
+}
+
 struct ServedModelsOptions {
   std::string model;  // a path or a hub's name; empty: the default one
   bool offline = false;
   std::string models;  // a directory or a TOML file, instead
   std::vector<std::string> names;
-  std::vector<std::string> loras;  // NAME=PATH
-  // What every model has unless a file says otherwise. A client may leave a few seconds of text
-  // lying before its request is paused.
-  api::ModelConfig base = {.engine = {.unread_events_max = 512}};
+  std::vector<std::string> loras;        // NAME=PATH
+  api::ModelConfig base = base_model();  // what models have unless a file says otherwise
   uint64_t kv_bytes_max = 0;
   uint64_t store_bytes_max = uint64_t{10} << 30;
   uint64_t memory_bytes_max = 0;

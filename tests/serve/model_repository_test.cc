@@ -21,8 +21,7 @@ using test::Answer;
 using test::RawClient;
 using testing::HasSubstr;
 
-const std::string kStories =
-    std::string(BRISK_DATA_DIR) + "/models/stories260K/stories260K.bin";
+const std::string kStories = std::string(BRISK_DATA_DIR) + "/models/stories260K/stories260K.bin";
 
 // The real loader, counted, and held up on demand.
 class WatchedLoader final : public api::ModelLoader {
