@@ -14,12 +14,12 @@ namespace brisk::api {
 http::Reply Anthropic::messages(const http::Request& request, const http::Wakeup& wakeup) const {
   absl::StatusOr<http::Reply> reply = answer(request, wakeup);
   if (reply.ok()) return *std::move(reply);
-  return anthropic_error(reply.status());
+  return anthropic_error(reply.status(), request.id);
 }
 
 http::Response Anthropic::count_tokens(const http::Request& request) const {
   absl::StatusOr<http::Response> response = count(request);
-  return response.ok() ? *std::move(response) : anthropic_error(response.status());
+  return response.ok() ? *std::move(response) : anthropic_error(response.status(), request.id);
 }
 
 absl::StatusOr<http::Reply> Anthropic::answer(const http::Request& request,
@@ -28,12 +28,16 @@ absl::StatusOr<http::Reply> Anthropic::answer(const http::Request& request,
                                                            AnthropicEndpoint::kMessages));
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
   AnthropicHead head{.id = "msg_" + http::random_hex(24),
-                     .model = chat.spec.model.empty() ? model_.name() : chat.spec.model};
+                     .model = chat.spec.model.empty() ? model_.name() : chat.spec.model,
+                     .request_id = request.id};
   const bool is_stream = chat.spec.stream;
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<ChatGeneration> run,
                          ChatGeneration::start(model_, metrics_, std::move(chat), wakeup));
   if (!is_stream) return http::Reply(whole_anthropic_answer(std::move(head), std::move(run)));
-  return http::Reply(event_stream(streamed_anthropic_answer(std::move(head), std::move(run))));
+  http::Response response =
+      event_stream(streamed_anthropic_answer(std::move(head), std::move(run)));
+  response.headers.emplace_back("request-id", request.id);
+  return http::Reply(std::move(response));
 }
 
 absl::StatusOr<http::Response> Anthropic::count(const http::Request& request) const {
