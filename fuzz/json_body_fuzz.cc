@@ -4,10 +4,13 @@
 #include <string>
 #include <string_view>
 
+#include "engine/grammar/tool_call_grammar.h"
 #include "engine/text_stream.h"
+#include "serve/api/anthropic_request.h"
 #include "serve/api/errors.h"
 #include "serve/api/model_endpoint.h"
 #include "serve/api/openai_request.h"
+#include "serve/api/responses_request.h"
 
 namespace {
 
@@ -32,6 +35,13 @@ void check_spec(const brisk::api::GenerationSpec& spec) {
   must(brisk::StopStrings::create(spec.stop).ok());
 }
 
+void check_chat(const absl::StatusOr<brisk::api::ChatRequest>& chat) {
+  if (!chat.ok()) return check_error(chat.status());
+  check_spec(chat->spec);
+  for (const auto& message : chat->messages) must(message.contains("content"));
+  must(chat->tools.tools.size() <= brisk::kToolsMax);
+}
+
 }  // namespace
 
 // Looking for the model must see what reading the body sees.
@@ -53,12 +63,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else {
     check_error(completion.status());
   }
-  const auto chat = brisk::api::parse_chat(body, {});
-  if (chat.ok()) {
-    check_spec(chat->spec);
-    for (const auto& message : chat->messages) must(message.contains("content"));
-  } else {
-    check_error(chat.status());
-  }
+  check_chat(brisk::api::parse_chat(body, {}));
+  const auto no_items = [](const std::string&) -> absl::StatusOr<brisk::OrderedJson> {
+    return absl::NotFoundError("none is stored");
+  };
+  check_chat(brisk::api::parse_anthropic(body, {}, brisk::api::AnthropicEndpoint::kMessages));
+  const auto responses = brisk::api::parse_responses(body, {}, no_items);
+  check_chat(responses.ok() ? absl::StatusOr<brisk::api::ChatRequest>(responses->chat)
+                            : responses.status());
   return 0;
 }

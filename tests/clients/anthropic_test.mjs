@@ -30,6 +30,7 @@ const tests = {
     assert.equal(message.content.length, 1);
     assert.equal(message.content[0].type, "text");
     assert.ok(message.content[0].text.length > 0);
+    assert.match(message._request_id, /./);
     assert.ok(message.usage.input_tokens > 5 && message.usage.output_tokens > 1);
   },
 

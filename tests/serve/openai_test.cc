@@ -212,7 +212,9 @@ TEST_F(OpenAiTest, MessagesMayHavePartsAndAllRoles) {
   const Answer answer = post("/v1/chat/completions", R"({"max_tokens":100,"messages":[
       {"role":"system","content":"s"}, {"role":"developer","content":"d"},
       {"role":"user","name":"Ann","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
-      {"role":"assistant","content":null}, {"role":"tool","tool_call_id":"1","content":"t$"}]})");
+      {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
+        "function":{"name":"f","arguments":"{}"}}]},
+      {"role":"tool","tool_call_id":"1","content":"t$"}]})");
   ASSERT_EQ(answer.status, 200) << answer.raw.body;
   EXPECT_EQ(answer.json["choices"][0]["message"]["content"],
             "system:s|developer:d|user:a\nb|assistant:|tool:t");

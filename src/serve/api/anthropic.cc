@@ -19,12 +19,16 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const http::Request&
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
   chat.spec.caller_key = request.caller.key;
   AnthropicHead head{.id = "msg_" + http::random_hex(24),
-                     .model = chat.spec.model.empty() ? model->name() : chat.spec.model};
+                     .model = chat.spec.model.empty() ? model->name() : chat.spec.model,
+                     .request_id = request.id};
   const bool is_stream = chat.spec.stream;
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<ChatGeneration> run,
                          ChatGeneration::start(model, std::move(chat), head.id, wakeup));
   if (!is_stream) return http::Reply(whole_anthropic_answer(std::move(head), std::move(run)));
-  return http::Reply(event_stream(streamed_anthropic_answer(std::move(head), std::move(run))));
+  http::Response response =
+      event_stream(streamed_anthropic_answer(std::move(head), std::move(run)));
+  response.headers.emplace_back("request-id", request.id);
+  return http::Reply(std::move(response));
 }
 
 absl::StatusOr<http::Reply> count(const ServedModel& model, const http::Request& request) {
@@ -37,21 +41,21 @@ absl::StatusOr<http::Reply> count(const ServedModel& model, const http::Request&
   return http::Reply(std::move(response));
 }
 
-http::Reply reply_or_error(absl::StatusOr<http::Reply> reply) {
+http::Reply reply_or_error(absl::StatusOr<http::Reply> reply, const std::string& request_id) {
   if (reply.ok()) return *std::move(reply);
-  return anthropic_error(reply.status());
+  return anthropic_error(reply.status(), request_id);
 }
 
 }  // namespace
 
 http::Reply anthropic_messages(const ModelLease& model, const http::Request& request,
                                const http::Wakeup& wakeup) {
-  return reply_or_error(answer(model, request, wakeup));
+  return reply_or_error(answer(model, request, wakeup), request.id);
 }
 
 http::Reply anthropic_count_tokens(const ModelLease& model, const http::Request& request,
                                    const http::Wakeup&) {
-  return reply_or_error(count(*model, request));
+  return reply_or_error(count(*model, request), request.id);
 }
 
 }  // namespace brisk::api

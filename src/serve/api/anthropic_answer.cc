@@ -81,7 +81,7 @@ class WholeAnthropicAnswer final : public http::PendingResponse {
 
   std::optional<http::Response> poll() override {
     absl::StatusOr<std::vector<ChatDelta>> deltas = run_->poll();
-    if (!deltas.ok()) return anthropic_error(deltas.status());
+    if (!deltas.ok()) return anthropic_error(deltas.status(), head_.request_id);
     for (const ChatDelta& delta : *deltas) {
       for (const AnswerPiece& piece : delta.pieces) add(piece);
       if (delta.finish.has_value()) stop_ = stop_json(delta);
@@ -91,6 +91,7 @@ class WholeAnthropicAnswer final : public http::PendingResponse {
     Json body = message_json(head_, std::move(content_), run_->usage());
     body.update(stop_);
     http::Response response;
+    response.headers.emplace_back("request-id", head_.request_id);
     response.body = to_text(body);
     return response;
   }
@@ -218,8 +219,10 @@ http::Response anthropic_error(const ApiError& error) {
   return response;
 }
 
-http::Response anthropic_error(const absl::Status& status) {
-  return anthropic_error(to_api_error(status));
+http::Response anthropic_error(const absl::Status& status, const std::string& request_id) {
+  http::Response response = anthropic_error(to_api_error(status));
+  response.headers.emplace_back("request-id", request_id);
+  return response;
 }
 
 }  // namespace brisk::api

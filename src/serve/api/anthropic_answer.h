@@ -17,6 +17,7 @@ namespace brisk::api {
 struct AnthropicHead {
   std::string id;  // "msg_..."
   std::string model;
+  std::string request_id;
 };
 
 std::unique_ptr<http::PendingResponse> whole_anthropic_answer(AnthropicHead head,
@@ -27,6 +28,6 @@ std::unique_ptr<http::BodyStream> streamed_anthropic_answer(AnthropicHead head,
 // {"type": "error", "error": {"type", "message"}}
 Json anthropic_error_json(const ApiError& error);
 http::Response anthropic_error(const ApiError& error);
-http::Response anthropic_error(const absl::Status& status);
+http::Response anthropic_error(const absl::Status& status, const std::string& request_id);
 
 }  // namespace brisk::api

@@ -26,7 +26,7 @@ class AwaitedModel final : public http::PendingResponse {
     std::optional<absl::StatusOr<ModelLease>> model = wait_->poll();
     if (!model.has_value()) return std::nullopt;
     wait_.reset();
-    if (!model->ok()) return error_(model->status());
+    if (!model->ok()) return error_(model->status(), request_.id);
     http::Reply reply = handler_(**model, request_, wakeup_);
     request_ = {};
     if (auto* response = std::get_if<http::Response>(&reply)) return std::move(*response);
@@ -50,10 +50,10 @@ http::Reply with_model(ModelRepository& models, std::string_view name, const Mod
                        const http::Wakeup& wakeup) {
   absl::StatusOr<std::unique_ptr<ModelWait>> wait =
       models.ask(name, wakeup, static_cast<int64_t>(request.body.size()));
-  if (!wait.ok()) return error(wait.status());
+  if (!wait.ok()) return error(wait.status(), request.id);
   const std::optional<absl::StatusOr<ModelLease>> model = (*wait)->poll();
   if (model.has_value()) {
-    if (!model->ok()) return error(model->status());
+    if (!model->ok()) return error(model->status(), request.id);
     wait->reset();
     return handler(**model, request, wakeup);
   }
@@ -66,7 +66,7 @@ http::Handler of_named_model(ModelRepository& models, ModelHandler handler, Erro
     const std::string name = model_named_in(request.body);
     // No model is loaded for a body that nobody can read.
     if (name.empty()) {
-      if (const auto json = parse_object(request.body); !json.ok()) return error(json.status());
+      if (const auto json = parse_object(request.body); !json.ok()) return error(json.status(), request.id);
     }
     return with_model(models, name, handler, error, request, wakeup);
   };

@@ -14,13 +14,16 @@ void ResponseStore::add(StoredResponse response) {
   absl::MutexLock lock(&mutex_);
   drop_expired();
   const std::string id = response.id;
-  entries_.push_back({.response = std::move(response), .bytes = bytes, .added = clock_.now()});
+  entries_.push_back({.response = std::make_shared<const StoredResponse>(std::move(response)),
+                      .bytes = bytes,
+                      .added = clock_.now()});
   by_id_[id] = std::prev(entries_.end());
   bytes_ += bytes;
   while (entries_.size() > limits_.count_max || bytes_ > limits_.bytes_max) drop(entries_.begin());
 }
 
-absl::StatusOr<StoredResponse> ResponseStore::find(const std::string& id, int key) {
+absl::StatusOr<std::shared_ptr<const StoredResponse>> ResponseStore::find(const std::string& id,
+                                                                          int key) {
   absl::MutexLock lock(&mutex_);
   BRISK_ASSIGN_OR_RETURN(const Entries::iterator entry, look_up(id, key));
   return entry->response;
@@ -35,7 +38,7 @@ absl::Status ResponseStore::remove(const std::string& id, int key) {
 
 void ResponseStore::drop(Entries::iterator entry) {
   bytes_ -= entry->bytes;
-  by_id_.erase(entry->response.id);
+  by_id_.erase(entry->response->id);
   entries_.erase(entry);
 }
 
@@ -50,7 +53,7 @@ absl::StatusOr<ResponseStore::Entries::iterator> ResponseStore::look_up(const st
                                                                         int key) {
   drop_expired();
   const auto found = by_id_.find(id);
-  if (found == by_id_.end() || found->second->response.key != key) {
+  if (found == by_id_.end() || found->second->response->key != key) {
     return not_found("there is no response {}: it was not stored, has expired or was deleted",
                      id.substr(0, 100));
   }

@@ -7,6 +7,7 @@
 #include <absl/synchronization/mutex.h>
 
 #include <list>
+#include <memory>
 #include <string>
 
 #include "base/clock.h"
@@ -35,12 +36,12 @@ class ResponseStore {
   // Larger ones than all may have together are not kept.
   void add(StoredResponse response);
   // Errors: NotFound.
-  absl::StatusOr<StoredResponse> find(const std::string& id, int key);
+  absl::StatusOr<std::shared_ptr<const StoredResponse>> find(const std::string& id, int key);
   absl::Status remove(const std::string& id, int key);
 
  private:
   struct Entry {
-    StoredResponse response;
+    std::shared_ptr<const StoredResponse> response;
     size_t bytes = 0;
     Instant added;
   };

@@ -20,10 +20,10 @@ http::Reply Responses::create(const ModelLease& model, const http::Request& requ
 }
 
 http::Response Responses::retrieve(const http::Request& request) const {
-  const absl::StatusOr<StoredResponse> found = store_->find(request.params[0], request.caller.key);
+  const auto found = store_->find(request.params[0], request.caller.key);
   if (!found.ok()) return openai_error(found.status());
   http::Response response;
-  response.body = to_text(found->body);
+  response.body = to_text((*found)->body);
   return response;
 }
 
@@ -40,8 +40,8 @@ absl::StatusOr<http::Reply> Responses::answer(const ModelLease& model, const htt
                                               const http::Wakeup& wakeup) const {
   const int key = request.caller.key;
   const auto find_items = [&](const std::string& id) -> absl::StatusOr<OrderedJson> {
-    BRISK_ASSIGN_OR_RETURN(StoredResponse found, store_->find(id, key));
-    return std::move(found.items);
+    BRISK_ASSIGN_OR_RETURN(const auto found, store_->find(id, key));
+    return found->items;
   };
   BRISK_ASSIGN_OR_RETURN(ResponsesRequest parsed,
                          parse_responses(request.body, model->defaults, find_items));

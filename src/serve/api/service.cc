@@ -86,8 +86,8 @@ Service::Service(ModelRepository& models, Metrics& metrics)
     : models_(models), metrics_(metrics), lora_(models) {}
 
 std::vector<http::Route> Service::routes() {
-  const auto in_anthropic_style = [](const absl::Status& status) {
-    return anthropic_error(status);
+  const auto in_anthropic_style = [](const absl::Status& status, const std::string& id) {
+    return anthropic_error(status, id);
   };
   using http::Access;
   using http::Request;

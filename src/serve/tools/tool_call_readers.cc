@@ -296,7 +296,7 @@ void DeepSeekCalls::read_between(char byte) {
   tail_.clear();
 }
 
-// function<｜tool▁sep｜>name\n```json\n, or name<｜tool▁sep｜>.
+// function<｜tool▁sep｜>name\n```json\n, or name<｜tool▁sep｜>; a model may forget the line breaks.
 void DeepSeekCalls::read_head(char byte) {
   hold(byte);
   head_ += byte;
@@ -306,7 +306,8 @@ void DeepSeekCalls::read_head(char byte) {
     const std::string_view first = trimmed(head.substr(0, separator));
     std::string_view rest = head.substr(separator + kCallSeparator.size());
     rest = trimmed(rest.substr(0, rest.size() - 1));
-    const std::string_view name = rest.empty() ? first : trimmed(rest.substr(0, rest.find('\n')));
+    const std::string_view name =
+        rest.empty() ? first : trimmed(rest.substr(0, rest.find_first_of("\n`")));
     if (announce(name)) {
       arguments_ = {};
       state_ = State::kArguments;

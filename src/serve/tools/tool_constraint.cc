@@ -72,15 +72,21 @@ std::optional<ToolCallForms> tool_call_forms(const ToolRequest& request, ToolCal
   if (request.use == ToolUse::kNone || (!is_required && !any_strict)) return std::nullopt;
   // A control token is no part of constrained text, so a model that may choose could never call.
   if (!is_required && marker_is_control) return std::nullopt;
-  const Words words = words_of(syntax);
+  Words words = words_of(syntax);
   const std::string_view marker = tool_call_marker(syntax);
+  bool is_single = !request.is_parallel || !request.only.empty();
+  if (marker_is_control && words.first.starts_with(marker)) {
+    words.first.erase(0, marker.size());
+  } else if (marker_is_control && words.begin.starts_with(marker)) {
+    words.begin.erase(0, marker.size());
+    is_single = true;  // a second one would need its marker
+  }
   ToolCallForms forms;
   forms.keywords = syntax == ToolCallSyntax::kPythonic;
   forms.first = words.first;
-  if (marker_is_control && forms.first.starts_with(marker)) forms.first.erase(0, marker.size());
   forms.between = words.between;
   forms.last = words.last;
-  forms.calls_max = request.is_parallel && request.only.empty() ? kToolCallsMax : 1;
+  forms.calls_max = is_single ? 1 : kToolCallsMax;
   for (const Tool& tool : request.tools) {
     if (!request.only.empty() && tool.name != request.only) continue;
     const bool is_checked = is_required || tool.is_strict || forms.keywords;

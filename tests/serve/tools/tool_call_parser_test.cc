@@ -155,6 +155,11 @@ TEST(ToolCallParser, ReadsDeepSeeksCalls) {
   EXPECT_EQ(answer.text, "Sure.");
   EXPECT_THAT(answer.calls, ElementsAre(ReadCall{"f", "{\"a\": 1}"}, ReadCall{"g", "{}"}));
   EXPECT_THAT(
+      read(ToolCallSyntax::kDeepSeek,
+           "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f```json{}```<｜tool▁call▁end｜>", true)
+          .calls,
+      ElementsAre(ReadCall{"f", "{}"}));
+  EXPECT_THAT(
       read(ToolCallSyntax::kDeepSeek31,
            "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
            true)
