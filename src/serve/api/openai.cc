@@ -5,10 +5,10 @@
 #include <variant>
 
 #include "base/status.h"
+#include "serve/api/attribution.h"
 #include "serve/api/errors.h"
 #include "serve/api/openai_answer.h"
 #include "serve/api/openai_request.h"
-#include "serve/api/tenant_of.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -38,6 +38,7 @@ absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
   text.include_stop = spec.include_stop;
   text.special = !spec.skip_special_tokens;
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
+  text.account = spec.account;
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
       TextGeneration::start(*model.engine, metrics, std::move(requests), text, wakeup);
   if (!run.ok()) return blame_field(run.status());
@@ -75,7 +76,7 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
                                              const http::Wakeup& wakeup) const {
   BRISK_ASSIGN_OR_RETURN(CompletionRequest completion,
                          parse_completion(request.body, model_.defaults));
-  completion.spec.request.tenant = tenant_of(request.caller, completion.spec.user);
+  attribute(request.caller, completion.spec);
   BRISK_RETURN_IF_ERROR(model_.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
@@ -104,7 +105,7 @@ absl::StatusOr<http::Reply> OpenAi::complete(const http::Request& request,
 absl::StatusOr<http::Reply> OpenAi::chat(const http::Request& request,
                                          const http::Wakeup& wakeup) const {
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model_.defaults));
-  chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
+  attribute(request.caller, chat.spec);
   BRISK_RETURN_IF_ERROR(model_.check_name(chat.spec.model));
   BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model_, chat));
   std::vector<Request> requests;

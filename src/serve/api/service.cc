@@ -86,7 +86,11 @@ std::vector<http::Route> Service::routes() {
   using http::Request;
   using http::Wakeup;
   return {
-      {"GET", "/health", Access::kOpen, [this](const Request&, const Wakeup&) { return health(); }},
+      {"GET", "/health", Access::kOpen, [this](const Request&, const Wakeup&) { return ready(); }},
+      {"GET", "/health/live", Access::kOpen,
+       [this](const Request&, const Wakeup&) { return live(); }},
+      {"GET", "/health/ready", Access::kOpen,
+       [this](const Request&, const Wakeup&) { return ready(); }},
       {"GET", "/version", Access::kNeedsKey,
        [](const Request&, const Wakeup&) { return json_response({{"version", BRISK_VERSION}}); }},
       {"GET", "/metrics", Access::kNeedsKey,
@@ -123,8 +127,14 @@ std::vector<http::Route> Service::routes() {
   };
 }
 
-http::Response Service::health() const {
+// Whether new requests should come here.
+http::Response Service::ready() const {
   if (draining_) return openai_error(absl::UnavailableError("the server is draining"));
+  return live();
+}
+
+// Whether starting it again would not help: a server that finishes its answers lives.
+http::Response Service::live() const {
   if (const double seconds = model_.engine->stats().stuck_seconds; seconds > 0) {
     return openai_error(absl::UnavailableError(
         fmt::format("a step of the model has not ended for {:.0f} s", seconds)));
@@ -146,12 +156,13 @@ http::Response Service::apply_template(const http::Request& request) const {
   return response_or_error(template_body(model_, request.body));
 }
 
-http::Response error_in_style(int status, std::string_view message, std::string_view) {
+http::Response error_in_style(int status, std::string_view message, std::string_view /*path*/,
+                              std::string_view code) {
   return openai_error({.status = status,
                        .message = std::string(message),
                        .type = std::string(error_type(status)),
                        .param = "",
-                       .code = ""});
+                       .code = std::string(code)});
 }
 
 }  // namespace brisk::api

@@ -27,7 +27,8 @@ class Service {
   Metrics& metrics() { return metrics_; }
 
  private:
-  http::Response health() const;
+  http::Response live() const;
+  http::Response ready() const;
   http::Response tokenize(const http::Request& request) const;
   http::Response detokenize(const http::Request& request) const;
   http::Response apply_template(const http::Request& request) const;
@@ -40,6 +41,7 @@ class Service {
 };
 
 // Errors that HTTP itself gives, in the style of the API that the path belongs to.
-http::Response error_in_style(int status, std::string_view message, std::string_view path);
+http::Response error_in_style(int status, std::string_view message, std::string_view path,
+                              std::string_view code = {});
 
 }  // namespace brisk::api

@@ -39,6 +39,7 @@ class TextGeneration {
     bool include_stop = false;
     bool special = false;
     bool keep_tokens = false;
+    std::shared_ptr<http::KeyAccount> account{};  // that tokens are charged to; may be null
   };
 
   // Submits all `requests`, or none when one is refused (the engine's errors). `wakeup` is woken
@@ -66,12 +67,14 @@ class TextGeneration {
  private:
   struct Part;  // one prompt's generation
 
-  explicit TextGeneration(Metrics& metrics);
+  TextGeneration(Metrics& metrics, std::shared_ptr<http::KeyAccount> account);
+  void charge(int64_t tokens);
   const Part& part_of(int choice) const;
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 
   Metrics& metrics_;
+  const std::shared_ptr<http::KeyAccount> account_;
   const SteadyClock clock_;
   std::vector<std::unique_ptr<Part>> parts_;
 };
