@@ -70,7 +70,7 @@ absl::StatusOr<Measured> measure(const std::shared_ptr<const Model>& model, cons
   api::ModelRepository models(metrics);
   models.add(std::move(served));
   api::Service service(models, metrics);
-  const http::Router router(service.routes(), {}, api::error_in_style);
+  const http::Router router(service.routes(), std::vector<http::ApiKey>{}, api::error_in_style);
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<http::Server> server,
                          http::Server::start({.host = "127.0.0.1", .port = 0}, router));
 

@@ -32,10 +32,14 @@ CommandAction add_synth(CLI::App& app);
 CommandAction add_run(CLI::App& app);
 CommandAction add_serve(CLI::App& app);
 CommandAction add_pull(CLI::App& app);
+CommandAction add_key(CLI::App& app);
+CommandAction add_batch(CLI::App& app);
 CommandAction add_bench(CLI::App& app);
 CommandAction add_eval(CLI::App& app);
 CommandAction add_profile(CLI::App& app);
 CommandAction add_load(CLI::App& app);
+CommandAction add_completion(CLI::App& app);
+CommandAction add_man(CLI::App& app);
 
 CommandAction add_bench_serve(CLI::App& app);  // below `brisk bench`
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "apps/command.h"
-#include "base/log.h"
 #include "base/status.h"
+#include "base/structured_log.h"
 #include "model/tokenizer/utf8.h"
 
 namespace brisk {
@@ -19,6 +19,8 @@ const std::vector<Command>& commands() {
       {"run", "generate from a prompt, or chat, in the terminal", add_run},
       {"serve", "a model behind OpenAI's API", add_serve},
       {"pull", "fetch a model from a Hugging Face-style hub", add_pull},
+      {"key", "the API keys of a server", add_key},
+      {"batch", "answer a file of requests, and go on where it was interrupted", add_batch},
       {"load", "how well a server holds up under load, any that speaks OpenAI's API", add_load},
       {"bench", "how fast a model runs here, and how far that is from the machine's limits",
        add_bench},
@@ -31,6 +33,8 @@ const std::vector<Command>& commands() {
       {"convert", "a checkpoint in another layout or format", add_convert},
       {"compile", "pack a model's weights once, so that it opens at once", add_compile},
       {"synth", "write random weights in the shape of a real model", add_synth},
+      {"completion", "completion of commands and flags for a shell", add_completion},
+      {"man", "the manual page", add_man},
   };
   return kCommands;
 }
@@ -49,6 +53,10 @@ int main_checked(int argc, char** argv) {
   std::string log_level = "warn";
   app.add_option("--log-level", log_level, "debug, info, warn, error or off")
       ->capture_default_str();
+  std::string log_format = "text";
+  app.add_option("--log-format", log_format, "lines for people, or JSON for machines")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   std::vector<std::pair<CLI::App*, CommandAction>> actions;
   for (const Command& command : commands()) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
@@ -59,7 +67,7 @@ int main_checked(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   }
-  init_log(log_level.c_str());
+  log_format == "json" ? init_json_log(log_level.c_str()) : init_log(log_level.c_str());
   for (const auto& [sub, action] : actions) {
     if (sub->parsed()) return exit_code(action());
   }

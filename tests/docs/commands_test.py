@@ -9,11 +9,13 @@ a server of its own, and loads that it can bear.
 """
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -59,7 +61,18 @@ def real(command, directory):
             (directory / word).write_text('root ::= ("- " [a-z]{1,9} "\\n"){1,3}\n')
             word = str(directory / word)
         elif word == "keys.txt":
-            (directory / word).write_text("sk-alice 3\nsk-bob\n")
+            (directory / word).write_text("sk-dave 3 name=dave\nsk-emma\n")
+            word = str(directory / word)
+        elif word in ("server.crt", "server.key"):
+            word = str(certificate(directory) / word)
+        elif word == "batches":
+            word = str(directory / word)
+        elif word == "requests.jsonl":
+            request = {"custom_id": "a", "method": "POST", "url": "/v1/completions",
+                       "body": {"prompt": "Hello", "max_tokens": 3}}
+            (directory / word).write_text(json.dumps(request) + "\n")
+            word = str(directory / word)
+        elif word == "answers.jsonl":
             word = str(directory / word)
         elif word == "MODELS":
             word = str(directory / word)
@@ -78,6 +91,8 @@ def real(command, directory):
         filled.append(word)
     if filled[0] in ("eval", "tasks", "tokenizer", "tokenize"):
         filled = small_tasks(filled, directory)
+    elif ">" in filled:
+        filled = filled[:filled.index(">")]  # the shell's business
     elif filled[0] == "serve" and "--port" in filled:
         filled[filled.index("--port") + 1] = "0"
     elif filled[0] == "serve":
@@ -85,6 +100,14 @@ def real(command, directory):
     elif filled[0] == "load" or filled[:2] == ["bench", "serve"]:
         filled = small_load(filled, directory)
     return filled
+
+
+def certificate(directory):
+    """`directory`, with a key and a certificate that nobody trusts."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+                    "/CN=localhost", "-out", directory / "server.crt", "-keyout",
+                    directory / "server.key"], check=True, capture_output=True)
+    return directory
 
 
 def small_load(words, directory):
@@ -166,9 +189,10 @@ def running_server(arguments):
     """The address of a server that comes up healthy, and afterwards ends cleanly."""
     server = subprocess.Popen([BRISK, *arguments], stdout=subprocess.PIPE, text=True)
     try:
-        address = re.search(r"http://\S+?:\d+", server.stdout.readline())
+        address = re.search(r"https?://\S+?:\d+", server.stdout.readline())
         assert address, "the server did not print its address"
-        with urllib.request.urlopen(address.group() + "/health", timeout=10) as answer:
+        trust = ssl._create_unverified_context() if address.group().startswith("https") else None
+        with urllib.request.urlopen(address.group() + "/health", timeout=10, context=trust) as answer:
             assert answer.status == 200
         yield address.group()
         server.send_signal(signal.SIGTERM)

@@ -123,6 +123,7 @@ TEST_F(ServeCommandTest, ReadsKeysWithWeightsFromAFile) {
   const std::string path = testing::TempDir() + "brisk_keys.txt";
   std::ofstream(path) << "# of the team\n\nsk-alice 3\nsk-bob\n";
   Process server({kBinary, "serve", kModel, "--port", "0", "--threads", "1", "--api-keys", path});
+  EXPECT_THAT(server.read_line(), HasSubstr("in plain text"));
   RawClient client(port_of(server.read_line()));
   client.get("/v1/models");
   EXPECT_EQ(client.read_response().status, 401);

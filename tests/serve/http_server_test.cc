@@ -18,7 +18,8 @@ using test::RawClient;
 using test::RawResponse;
 using testing::HasSubstr;
 
-Response text_response(int status, std::string_view message, std::string_view = {}) {
+Response text_response(int status, std::string_view message, std::string_view = {},
+                       std::string_view = {}) {
   Response response;
   response.status = status;
   response.content_type = "text/plain";
@@ -577,7 +578,7 @@ TEST_F(HttpServerTest, TellsTheObserverTheRouteAndNotThePath) {
 }
 
 TEST(Server, SaysWhyItCannotListen) {
-  const Router router({}, {}, text_response);
+  const Router router({}, std::vector<ApiKey>{}, text_response);
   EXPECT_EQ(Server::start({.host = "not an address", .port = 0}, router).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Server::start({.port = 70000}, router).status().code(),

@@ -67,13 +67,14 @@ class RawClient {
   }
 
   bool get(std::string_view path, std::string_view headers = "") {
-    return send("GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n" + std::string(headers) +
-                "\r\n");
+    return send("GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n" +
+                std::string(headers) + "\r\n");
   }
 
   bool post(std::string_view path, std::string_view body, std::string_view headers = "") {
-    return send("POST " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n" + std::string(headers) +
-                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body));
+    return send("POST " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n" +
+                std::string(headers) + "Content-Length: " + std::to_string(body.size()) +
+                "\r\n\r\n" + std::string(body));
   }
 
   void finish_sending() { ::shutdown(fd_, SHUT_WR); }

@@ -146,7 +146,7 @@ class Client(threading.Thread):
     def leaves_early(self):
         with socket.create_connection(("127.0.0.1", self.server.port)) as raw:
             body = json.dumps(polite_request(self.rng)).encode()
-            raw.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+            raw.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
                         % len(body) + body[:self.rng.randrange(len(body) + 1)])
 
     def garbage(self):
@@ -154,9 +154,9 @@ class Client(threading.Thread):
             raw.settimeout(120)
             raw.sendall(self.rng.choice([
                 self.rng.randbytes(self.rng.randrange(1, 3000)),
-                b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{\"prompt\"",
-                b"GET /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-                b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{\"prompt\"",
+                b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
             ]))
             raw.shutdown(socket.SHUT_WR)
             answer = raw.recv(4096)

@@ -5,8 +5,8 @@
 #include "base/status.h"
 #include "serve/api/anthropic_answer.h"
 #include "serve/api/anthropic_request.h"
+#include "serve/api/attribution.h"
 #include "serve/api/openai_response.h"
-#include "serve/api/tenant_of.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -16,8 +16,7 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const http::Request&
                                    const http::Wakeup& wakeup) {
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_anthropic(request.body, model->defaults,
                                                            AnthropicEndpoint::kMessages));
-  chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
-  chat.spec.caller_key = request.caller.key;
+  attribute(request.caller, chat.spec);
   AnthropicHead head{.id = "msg_" + http::random_hex(24),
                      .model = chat.spec.model.empty() ? model->name() : chat.spec.model,
                      .request_id = request.id};

@@ -125,6 +125,7 @@ absl::StatusOr<std::unique_ptr<ChatGeneration>> ChatGeneration::start(const Mode
   text.include_stop = chat.spec.include_stop;
   text.special = !chat.spec.skip_special_tokens || plan.marker >= 0;
   text.keep_tokens = chat.spec.request.sampling.logprobs >= 0;
+  text.account = chat.spec.account;
   text.listed_in = model.running;
   text.listed_as = {.id = std::move(id),
                     .model = chat.spec.model.empty() ? model.name() : chat.spec.model,

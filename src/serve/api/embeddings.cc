@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "serve/api/attribution.h"
 #include "serve/api/errors.h"
 #include "serve/api/json_fields.h"
 #include "serve/api/openai_response.h"
-#include "serve/api/tenant_of.h"
 
 namespace brisk::api {
 namespace {
@@ -200,7 +200,7 @@ absl::StatusOr<http::Reply> begin(const ModelLease& model, const http::Request& 
   std::deque<Request> requests;
   for (const PromptText& input : asked.inputs) {
     BRISK_ASSIGN_OR_RETURN(requests.emplace_back(), make_embedding_request(*model, asked, input));
-    requests.back().tenant = tenant_of(request.caller, asked.user);
+    attribute(request.caller, asked.user, requests.back());
   }
   asked.inputs.clear();
   return http::Reply(

@@ -40,6 +40,8 @@ int http_status(absl::StatusCode code) {
       return 501;
     case absl::StatusCode::kUnavailable:
       return 503;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
     default:  // absl adds codes; what is not the client's fault is ours
       return 500;
   }
@@ -77,6 +79,8 @@ std::string_view error_type(int http_status) {
       return "not_supported_error";
     case 503:
       return "unavailable_error";
+    case 504:
+      return "timeout_error";
     default:
       return "invalid_request_error";
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "model/checkpoint/config.h"
 #include "serve/api/json_fields.h"
 #include "serve/api/structured_output.h"
+#include "serve/http/key_account.h"
 
 namespace brisk::api {
 
@@ -28,7 +30,8 @@ struct GenerationSpec {
   bool skip_special_tokens = true;
   std::optional<int64_t> truncate_prompt_tokens;  // keep the last so many; -1: as many as fit
   bool stream = false;
-  bool include_usage = false;  // a last chunk with the usage
+  bool include_usage = false;                   // a last chunk with the usage
+  std::shared_ptr<http::KeyAccount> account{};  // that its tokens are charged to; may be null
 };
 
 // Reads the fields that completions and chat completions share. Faults go to `fields`.

@@ -66,7 +66,8 @@ http::Handler of_named_model(ModelRepository& models, ModelHandler handler, Erro
     const std::string name = model_named_in(request.body);
     // No model is loaded for a body that nobody can read.
     if (name.empty()) {
-      if (const auto json = parse_object(request.body); !json.ok()) return error(json.status(), request.id);
+      if (const auto json = parse_object(request.body); !json.ok())
+        return error(json.status(), request.id);
     }
     return with_model(models, name, handler, error, request, wakeup);
   };

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "serve/api/attribution.h"
 #include "serve/api/oip.h"
 #include "serve/api/oip_request.h"
 #include "serve/api/openai_response.h"
-#include "serve/api/tenant_of.h"
 #include "serve/api/text_generation.h"
 
 namespace brisk::api {
@@ -103,7 +103,7 @@ absl::StatusOr<Work> begin(const ModelLease& lease, const http::Request& request
                            const http::Wakeup& wakeup) {
   const ServedModel& model = *lease;
   GenerationSpec& spec = asked.completion.spec;
-  spec.request.tenant = tenant_of(request.caller, spec.user);
+  attribute(request.caller, spec);
   Work work = {.id = std::move(asked.id), .model = model.name(), .inputs = {}, .run = nullptr};
   std::vector<Request> requests;
   for (const PromptText& prompt : asked.completion.prompts) {
@@ -117,6 +117,9 @@ absl::StatusOr<Work> begin(const ModelLease& lease, const http::Request& request
   BRISK_ASSIGN_OR_RETURN(text.stops, StopStrings::create(spec.stop));
   text.include_stop = spec.include_stop;
   text.special = !spec.skip_special_tokens;
+  text.account = spec.account;
+  text.listed_in = model.running;
+  text.listed_as = {.id = work.id, .model = work.model, .key = spec.caller_key};
   BRISK_ASSIGN_OR_RETURN(work.run, TextGeneration::start(lease, std::move(requests), text, wakeup));
   return work;
 }

@@ -5,12 +5,12 @@
 #include <variant>
 
 #include "base/status.h"
+#include "serve/api/attribution.h"
 #include "serve/api/chat_answer.h"
 #include "serve/api/chat_generation.h"
 #include "serve/api/errors.h"
 #include "serve/api/openai_answer.h"
 #include "serve/api/openai_request.h"
-#include "serve/api/tenant_of.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -40,6 +40,7 @@ absl::StatusOr<http::Reply> answer(const ModelLease& model, const GenerationSpec
   text.keep_tokens = spec.request.sampling.logprobs >= 0;
   text.listed_in = model->running;
   text.listed_as = {.id = options.head.id, .model = options.head.model, .key = spec.caller_key};
+  text.account = spec.account;
   absl::StatusOr<std::unique_ptr<TextGeneration>> run =
       TextGeneration::start(model, std::move(requests), text, wakeup);
   if (!run.ok()) return blame_field(run.status());
@@ -61,8 +62,7 @@ absl::StatusOr<http::Reply> complete(const ModelLease& lease, const http::Reques
   const ServedModel& model = *lease;
   BRISK_ASSIGN_OR_RETURN(CompletionRequest completion,
                          parse_completion(request.body, model.defaults));
-  completion.spec.request.tenant = tenant_of(request.caller, completion.spec.user);
-  completion.spec.caller_key = request.caller.key;
+  attribute(request.caller, completion.spec);
   BRISK_RETURN_IF_ERROR(model.check_name(completion.spec.model));
   std::vector<Request> requests;
   AnswerOptions options;
@@ -92,8 +92,7 @@ absl::StatusOr<http::Reply> chat(const ModelLease& lease, const http::Request& r
                                  const http::Wakeup& wakeup) {
   const ServedModel& model = *lease;
   BRISK_ASSIGN_OR_RETURN(ChatRequest chat, parse_chat(request.body, model.defaults));
-  chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
-  chat.spec.caller_key = request.caller.key;
+  attribute(request.caller, chat.spec);
   ChatAnswerOptions options{.head = head_of(model, chat.spec, "chatcmpl-"),
                             .logprobs = chat.spec.request.sampling.logprobs,
                             .prompt_logprobs = chat.spec.request.prompt_logprobs,

@@ -153,6 +153,15 @@ class StreamedAnswer final : public http::BodyStream {
 
   std::string_view keepalive() const override { return ": waiting\n\n"; }
 
+  void expire(std::string& out) override {
+    append_event(out, openai_error_json({.status = 504,
+                                         .message = "the request took longer than this server "
+                                                    "allows; ask for fewer tokens",
+                                         .type = std::string(error_type(504)),
+                                         .param = "",
+                                         .code = "timeout"}));
+  }
+
  private:
   // Before the first delta: the prompt's log-probabilities are known then.
   void append_echo(std::string& out, int choice) {

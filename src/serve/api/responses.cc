@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "base/status.h"
+#include "serve/api/attribution.h"
 #include "serve/api/errors.h"
 #include "serve/api/openai_response.h"
 #include "serve/api/responses_answer.h"
 #include "serve/api/responses_request.h"
-#include "serve/api/tenant_of.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -46,8 +46,7 @@ absl::StatusOr<http::Reply> Responses::answer(const ModelLease& model, const htt
   BRISK_ASSIGN_OR_RETURN(ResponsesRequest parsed,
                          parse_responses(request.body, model->defaults, find_items));
   ChatRequest& chat = parsed.chat;
-  chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
-  chat.spec.caller_key = key;
+  attribute(request.caller, chat.spec);
   ResponsesAnswerOptions options;
   options.id = "resp_" + http::random_hex(32);
   options.created = unix_seconds();

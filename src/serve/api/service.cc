@@ -80,6 +80,13 @@ ModelHandler json_endpoint(absl::StatusOr<Json> (*answer)(const ServedModel&, co
   };
 }
 
+http::Response ok_or_error(const absl::Status& status) {
+  if (!status.ok()) return openai_error(status);
+  http::Response response;
+  response.content_type = "text/plain";
+  return response;
+}
+
 }  // namespace
 
 Service::Service(ModelRepository& models, Metrics& metrics)
@@ -96,7 +103,12 @@ std::vector<http::Route> Service::routes() {
     return of_named_model(models_, std::move(handler));
   };
   std::vector<http::Route> routes = {
-      {"GET", "/health", Access::kOpen, [this](const Request&, const Wakeup&) { return health(); }},
+      {"GET", "/health", Access::kOpen,
+       [this](const Request&, const Wakeup&) { return ok_or_error(readiness()); }},
+      {"GET", "/health/live", Access::kOpen,
+       [this](const Request&, const Wakeup&) { return ok_or_error(liveness()); }},
+      {"GET", "/health/ready", Access::kOpen,
+       [this](const Request&, const Wakeup&) { return ok_or_error(readiness()); }},
       {"GET", "/version", Access::kNeedsKey,
        [](const Request&, const Wakeup&) {
          return json_response({{"version", BRISK_VERSION}});
@@ -148,8 +160,8 @@ std::vector<http::Route> Service::routes() {
   return routes;
 }
 
-absl::Status Service::readiness() const {
-  if (draining_) return absl::UnavailableError("the server is draining");
+// Whether starting it again would not help: a server that finishes its answers lives.
+absl::Status Service::liveness() const {
   for (const ModelLease& model : models_.loaded()) {
     if (const double seconds = model->engine->stats().stuck_seconds; seconds > 0) {
       return absl::UnavailableError(
@@ -159,11 +171,10 @@ absl::Status Service::readiness() const {
   return absl::OkStatus();
 }
 
-http::Response Service::health() const {
-  if (const absl::Status status = readiness(); !status.ok()) return openai_error(status);
-  http::Response response;
-  response.content_type = "text/plain";
-  return response;
+// Whether new requests should come here.
+absl::Status Service::readiness() const {
+  if (draining_) return absl::UnavailableError("the server is draining");
+  return liveness();
 }
 
 http::Response Service::metrics_page() const {
@@ -177,13 +188,14 @@ http::Response Service::metrics_page() const {
   return response;
 }
 
-http::Response error_in_style(int status, std::string_view message, std::string_view path) {
+http::Response error_in_style(int status, std::string_view message, std::string_view path,
+                              std::string_view code) {
   if (path == "/v2" || path.starts_with("/v2/")) return oip_error(status, message);
   const ApiError error{.status = status,
                        .message = std::string(message),
                        .type = std::string(error_type(status)),
                        .param = "",
-                       .code = ""};
+                       .code = std::string(code)};
   return path.starts_with("/v1/messages") ? anthropic_error(error) : openai_error(error);
 }
 

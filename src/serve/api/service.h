@@ -25,8 +25,8 @@ class Service {
   void begin_drain() { draining_ = true; }
 
  private:
+  absl::Status liveness() const;
   absl::Status readiness() const;
-  http::Response health() const;
   http::Response metrics_page() const;
 
   ModelRepository& models_;
@@ -37,6 +37,7 @@ class Service {
 };
 
 // Errors that HTTP itself gives, in the style of the API that the path belongs to.
-http::Response error_in_style(int status, std::string_view message, std::string_view path);
+http::Response error_in_style(int status, std::string_view message, std::string_view path,
+                              std::string_view code = {});
 
 }  // namespace brisk::api

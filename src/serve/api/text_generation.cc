@@ -1,5 +1,6 @@
 #include "serve/api/text_generation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -17,7 +18,12 @@ struct TextGeneration::Part {
   bool observed = false;                           // its end is in the metrics
 };
 
-TextGeneration::TextGeneration(ModelLease model) : model_(std::move(model)) {}
+TextGeneration::TextGeneration(ModelLease model, std::shared_ptr<http::KeyAccount> account)
+    : model_(std::move(model)), account_(std::move(account)) {}
+
+void TextGeneration::charge(int64_t tokens) {
+  if (account_ != nullptr && tokens > 0) account_->charge(tokens, clock_.now());
+}
 
 TextGeneration::~TextGeneration() {
   for (const auto& part : parts_) {
@@ -34,7 +40,7 @@ absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(ModelLease
                                                                       const Options& options,
                                                                       const http::Wakeup& wakeup) {
   Engine& engine = *model->engine;
-  std::unique_ptr<TextGeneration> run(new TextGeneration(std::move(model)));
+  std::unique_ptr<TextGeneration> run(new TextGeneration(std::move(model), options.account));
   const Tokenizer& tokenizer = *engine.model().tokenizer;
   int first_choice = 0;
   for (Request& request : requests) {
@@ -63,6 +69,7 @@ absl::StatusOr<std::unique_ptr<TextGeneration>> TextGeneration::start(ModelLease
     run->listed_in_ = options.listed_in;
     run->ticket_ = run->listed_in_->add(options.listed_as, std::move(all));
   }
+  for (const auto& part : run->parts_) run->charge(part->prompt_tokens);
   return run;
 }
 
@@ -76,6 +83,7 @@ absl::Status TextGeneration::poll_part(Part& part, std::vector<ChoiceDelta>& del
   if (part.observed) return absl::OkStatus();
   const std::vector<TokenEvent> events = part.generation->take();
   observe_tokens(part, events);
+  charge(std::ranges::count_if(events, [](const TokenEvent& event) { return event.token >= 0; }));
   std::vector<bool> touched(part.texts.size(), false);
   for (const TokenEvent& event : events) {
     const auto choice = static_cast<size_t>(event.choice);

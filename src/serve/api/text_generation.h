@@ -43,6 +43,7 @@ class TextGeneration {
     bool keep_tokens = false;
     std::shared_ptr<RunningRequests> listed_in = nullptr;  // null: nowhere
     RunningRequests::Description listed_as{};
+    std::shared_ptr<http::KeyAccount> account{};  // that tokens are charged to; may be null
   };
 
   // Submits all `requests`, or none when one is refused (the engine's errors). `wakeup` is woken
@@ -70,13 +71,15 @@ class TextGeneration {
  private:
   struct Part;  // one prompt's generation
 
-  explicit TextGeneration(ModelLease model);
+  TextGeneration(ModelLease model, std::shared_ptr<http::KeyAccount> account);
+  void charge(int64_t tokens);
   const Part& part_of(int choice) const;
   absl::Status cancelled_status() const;
   absl::Status poll_part(Part& part, std::vector<ChoiceDelta>& deltas);
   void observe_tokens(Part& part, const std::vector<TokenEvent>& events);
 
   const ModelLease model_;
+  const std::shared_ptr<http::KeyAccount> account_;
   const SteadyClock clock_;
   std::vector<std::unique_ptr<Part>> parts_;
   std::shared_ptr<RunningRequests> listed_in_;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "serve/http/connection_pool.h"
+#include "serve/http/transport.h"
 #include "serve/http/wire.h"
 
 // gcc 12 mistreats some coroutine code: every statement here has at most one plain `co_await`, with
@@ -35,6 +36,7 @@ using boost::system::error_code;
 using Parser = beast::http::request_parser<beast::http::string_body>;
 
 constexpr double kLingerSeconds = 2;
+constexpr double kGoodbyeSeconds = 1;
 constexpr size_t kLingerBytesMax = 4 << 20;
 constexpr size_t kReadAheadBytes = 4096;
 
@@ -133,6 +135,11 @@ std::optional<Response> poll(PendingResponse& pending, const Request& request,
   }
 }
 
+Response timeout_response(const Request& request, const Router& router) {
+  return router.error(504, "the request took longer than this server allows; ask for fewer tokens",
+                      request.path, "timeout");
+}
+
 // Whoever still holds the Wakeup when the exchange has ended wakes nobody.
 struct DisarmAtEnd {
   const Wakeup wakeup;
@@ -155,9 +162,9 @@ class BusyMark {
 // largest.
 class BodyRoom {
  public:
-  BodyRoom(ConnectionPool& pool, const boost::optional<uint64_t>& length)
+  BodyRoom(ConnectionPool& pool, const boost::optional<uint64_t>& length, uint64_t bytes_max)
       : pool_(pool),
-        bytes_(length.value_or(pool.limits.body_bytes_max)),
+        bytes_(std::min(length.value_or(bytes_max), bytes_max)),
         reserved_(pool.reserve_body(bytes_)) {}
   ~BodyRoom() {
     if (reserved_) pool_.release_body(bytes_);
@@ -179,21 +186,21 @@ class BeastConnection final : public Connection,
  public:
   BeastConnection(asio::ip::tcp::socket socket, ConnectionPool& pool)
       : pool_(pool),
-        socket_(std::move(socket)),
-        deadline_(socket_.get_executor()),
-        signal_(socket_.get_executor()),
+        stream_(std::move(socket), pool.tls_context()),
+        deadline_(stream_.get_executor()),
+        signal_(stream_.get_executor()),
         buffer_(pool.limits.header_bytes_max + pool.limits.pipelined_bytes_max) {}
 
   ~BeastConnection() override { pool_.remove(this); }
 
   // Keeps itself alive until the connection ends. Any thread.
   void start() override {
-    asio::co_spawn(socket_.get_executor(), run(shared_from_this()), asio::detached);
+    asio::co_spawn(stream_.get_executor(), run(shared_from_this()), asio::detached);
   }
 
   // Any thread.
   void stop() override {
-    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    asio::post(stream_.get_executor(), [self = shared_from_this()] {
       self->stopping_ = true;
       self->close();
       self->wake();
@@ -202,21 +209,28 @@ class BeastConnection final : public Connection,
 
  private:
   static asio::awaitable<void> run(std::shared_ptr<BeastConnection> self);
+  asio::awaitable<bool> handshake();
+  asio::awaitable<void> say_goodbye(double seconds);
   asio::awaitable<bool> first_byte(double seconds);
   asio::awaitable<bool> serve_one();
   asio::awaitable<int> answer(Parser& parser, Request& request, std::string_view& route,
                               bool& keep_alive);
   asio::awaitable<bool> read_body(Parser& parser, Request& request, const BodyRoom& room,
-                                  Response& refusal);
+                                  uint64_t bytes_max, Response& refusal);
   asio::awaitable<Response> await_response(const Request& request,
                                            std::unique_ptr<PendingResponse> pending);
   asio::awaitable<bool> write_response(const Request& request, Response response, Framing framing,
                                        bool keep_alive);
-  asio::awaitable<bool> write_stream(std::unique_ptr<BodyStream> stream, Framing framing);
+  asio::awaitable<bool> write_stream(const Request& request, std::unique_ptr<BodyStream> stream,
+                                     Framing framing);
   asio::awaitable<bool> write(std::string_view head, std::string_view body);
   asio::awaitable<void> linger();
   asio::awaitable<void> wait(double seconds);
   asio::awaitable<void> stop_watching();
+
+  const Route* find_route(Request& request, Response& refusal) const;
+  uint64_t body_bytes_max(const Route& route) const;
+  double seconds_left(const Request& request) const;
 
   void arm(double seconds);
   void disarm();
@@ -230,7 +244,7 @@ class BeastConnection final : public Connection,
   ConnectionPool& pool_;
 
   // Strand only
-  asio::ip::tcp::socket socket_;
+  Transport stream_;
   asio::steady_timer deadline_;  // ends what the client takes too long for
   asio::steady_timer signal_;    // what `wait` waits for
   asio::cancellation_signal watch_cancel_;
@@ -246,6 +260,8 @@ class BeastConnection final : public Connection,
 
 asio::awaitable<void> BeastConnection::run(std::shared_ptr<BeastConnection> self) {
   bool first = true;
+  const bool secured = co_await self->handshake();
+  if (!secured) self->gone_ = true;
   while (!self->stopping_ && !self->gone_) {
     const double seconds =
         first ? self->pool_.limits.header_seconds_max : self->pool_.limits.keep_alive_seconds;
@@ -255,7 +271,29 @@ asio::awaitable<void> BeastConnection::run(std::shared_ptr<BeastConnection> self
     if (!keep_alive) break;
     first = false;
   }
+  if (!self->gone_) co_await self->say_goodbye(kGoodbyeSeconds);
   self->close();
+}
+
+// Of TLS, where the server has it. False: the client has gone, or speaks something else.
+asio::awaitable<bool> BeastConnection::handshake() {
+  if (stream_.tls() == nullptr) co_return true;
+  error_code error;
+  arm(pool_.limits.header_seconds_max);
+  co_await stream_.tls()->async_handshake(asio::ssl::stream_base::server,
+                                          asio::redirect_error(asio::use_awaitable, error));
+  disarm();
+  if (error) spdlog::debug("a TLS handshake failed: {}", error.message());
+  co_return !error;
+}
+
+// Tells a client of TLS that nothing was cut off by somebody else.
+asio::awaitable<void> BeastConnection::say_goodbye(double seconds) {
+  if (stream_.tls() == nullptr || stopping_) co_return;
+  error_code ignored;
+  arm(seconds);
+  co_await stream_.tls()->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+  disarm();
 }
 
 // Waits until a request begins. False: it never will.
@@ -263,7 +301,7 @@ asio::awaitable<bool> BeastConnection::first_byte(double seconds) {
   if (buffer_.size() > 0) co_return true;
   error_code error;
   arm(seconds);
-  const size_t size = co_await socket_.async_read_some(
+  const size_t size = co_await stream_.async_read_some(
       buffer_.prepare(kReadAheadBytes), asio::redirect_error(asio::use_awaitable, error));
   disarm();
   buffer_.commit(size);
@@ -274,10 +312,10 @@ asio::awaitable<bool> BeastConnection::first_byte(double seconds) {
 asio::awaitable<bool> BeastConnection::serve_one() {
   Parser parser;
   parser.header_limit(pool_.limits.header_bytes_max);
-  parser.body_limit(pool_.limits.body_bytes_max);
+  parser.body_limit(boost::none);  // of the route; known after the headers
   error_code error;
   arm(pool_.limits.header_seconds_max);
-  co_await beast::http::async_read_header(socket_, buffer_, parser,
+  co_await beast::http::async_read_header(stream_, buffer_, parser,
                                           asio::redirect_error(asio::use_awaitable, error));
   disarm();
   const Instant start = pool_.clock.now();
@@ -298,11 +336,13 @@ asio::awaitable<bool> BeastConnection::serve_one() {
   } else {
     status = co_await answer(parser, request, route, keep_alive);
   }
-  const double seconds = seconds_between(start, pool_.clock.now());
-  spdlog::debug("{} {} {} {:.3f} s {}", request.method, route, status, seconds, request.id);
   if (pool_.observer) {
-    pool_.observer(
-        {.route = route, .method = request.method, .status = status, .seconds = seconds});
+    pool_.observer({.route = route,
+                    .method = request.method,
+                    .status = status,
+                    .seconds = seconds_between(start, pool_.clock.now()),
+                    .request_id = request.id,
+                    .key = request.caller.name});
   }
   co_return keep_alive;
 }
@@ -319,15 +359,17 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
     response = pool_.router.error(refusal->status, refusal->why, request.path);
     keep_alive = false;
   } else {
-    found = pool_.router.find(request, response);
+    found = find_route(request, response);
     if (found == nullptr && has_body) keep_alive = false;
   }
   std::optional<BodyRoom> room;  // while the body is in memory
   if (found != nullptr) {
     route = found->path;
     if (has_body) {
-      room.emplace(pool_, parser.content_length());
-      const bool arrived = co_await read_body(parser, request, *room, response);
+      const uint64_t bytes_max = body_bytes_max(*found);
+      parser.body_limit(bytes_max);
+      room.emplace(pool_, parser.content_length(), bytes_max);
+      const bool arrived = co_await read_body(parser, request, *room, bytes_max, response);
       if (!arrived) found = nullptr;
       if (!arrived) keep_alive = false;
     }
@@ -343,6 +385,7 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
       response = std::move(std::get<Response>(reply));
     }
   }
+  add_origin_headers(pool_.origins, request, response);
   const int status = response.status;
   Framing framing = Framing::kLength;
   if (response.stream != nullptr)
@@ -358,10 +401,32 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
   co_return status;
 }
 
+// Null: `refusal` is the answer.
+const Route* BeastConnection::find_route(Request& request, Response& refusal) const {
+  if (std::optional<Response> preflight = preflight_answer(pool_.origins, request)) {
+    refusal = std::move(*preflight);
+    return nullptr;
+  }
+  if (const std::string why = origin_refusal(pool_.origins, request); !why.empty()) {
+    refusal = pool_.router.error(403, why, request.path);
+    return nullptr;
+  }
+  return pool_.router.find(request, refusal);
+}
+
+uint64_t BeastConnection::body_bytes_max(const Route& route) const {
+  return route.body_bytes_max > 0 ? route.body_bytes_max : pool_.limits.body_bytes_max;
+}
+
 // False: `refusal` says why, unless the client has gone.
 asio::awaitable<bool> BeastConnection::read_body(Parser& parser, Request& request,
-                                                 const BodyRoom& room, Response& refusal) {
+                                                 const BodyRoom& room, uint64_t bytes_max,
+                                                 Response& refusal) {
   error_code error;
+  if (parser.content_length().value_or(0) > bytes_max) {
+    refusal = pool_.router.error(413, advice_for(413), request.path);
+    co_return false;
+  }
   if (!room.reserved()) {
     refusal =
         pool_.router.error(503, "too many bodies are arriving; try again later", request.path);
@@ -373,7 +438,7 @@ asio::awaitable<bool> BeastConnection::read_body(Parser& parser, Request& reques
     if (!written) co_return false;
   }
   arm(pool_.limits.body_seconds_max);
-  co_await beast::http::async_read(socket_, buffer_, parser,
+  co_await beast::http::async_read(stream_, buffer_, parser,
                                    asio::redirect_error(asio::use_awaitable, error));
   disarm();
   if (!error) {
@@ -395,7 +460,9 @@ asio::awaitable<Response> BeastConnection::await_response(
     woken_ = false;
     std::optional<Response> response = poll(*pending, request, pool_.router);
     if (response.has_value()) co_return std::move(*response);
-    co_await wait(pool_.limits.keep_alive_seconds);
+    const double left = seconds_left(request);
+    if (left <= 0) co_return timeout_response(request, pool_.router);
+    co_await wait(std::min(pool_.limits.keep_alive_seconds, left));
   }
   gone_ = true;
   Response cancelled;
@@ -413,13 +480,21 @@ asio::awaitable<bool> BeastConnection::write_response(const Request& request, Re
   if (request.method == "HEAD" || response.stream != nullptr) body = {};
   bool written = co_await write(head, body);
   if (written && response.stream != nullptr) {
-    written = co_await write_stream(std::move(response.stream), framing);
+    written = co_await write_stream(request, std::move(response.stream), framing);
   }
   co_return written;
 }
 
+// Until the server gives up on `request`.
+double BeastConnection::seconds_left(const Request& request) const {
+  constexpr double kForever = 1e9;
+  if (pool_.limits.request_seconds_max <= 0) return kForever;
+  return pool_.limits.request_seconds_max - seconds_between(request.received, pool_.clock.now());
+}
+
 // Pulls and writes in turn: nothing is asked for before everything was taken by the client.
-asio::awaitable<bool> BeastConnection::write_stream(std::unique_ptr<BodyStream> stream,
+asio::awaitable<bool> BeastConnection::write_stream(const Request& request,
+                                                    std::unique_ptr<BodyStream> stream,
                                                     Framing framing) {
   watch();
   std::string text;
@@ -430,6 +505,12 @@ asio::awaitable<bool> BeastConnection::write_stream(std::unique_ptr<BodyStream> 
     woken_ = false;
     text.clear();
     ended = stream->pull(text);
+    const double left = seconds_left(request);
+    if (!ended && left <= 0) {
+      stream->expire(text);
+      if (text.empty()) co_return false;
+      ended = true;
+    }
     if (text.empty() && silent) text = stream->keepalive();
     silent = false;
     framed.clear();
@@ -440,7 +521,7 @@ asio::awaitable<bool> BeastConnection::write_stream(std::unique_ptr<BodyStream> 
       const bool written = co_await write(framed, "");
       if (!written) gone_ = true;
     } else if (!ended) {
-      co_await wait(pool_.limits.ping_seconds);
+      co_await wait(std::min(pool_.limits.ping_seconds, left));
       silent = !woken_;
     }
     if (gone_ || stopping_) co_return false;
@@ -452,7 +533,7 @@ asio::awaitable<bool> BeastConnection::write(std::string_view head, std::string_
   const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head), asio::buffer(body)};
   error_code error;
   arm(pool_.limits.write_seconds_max);
-  co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, error));
+  co_await asio::async_write(stream_, buffers, asio::redirect_error(asio::use_awaitable, error));
   disarm();
   co_return !error;
 }
@@ -461,12 +542,14 @@ asio::awaitable<bool> BeastConnection::write(std::string_view head, std::string_
 // system discard the answer before the client has read it.
 asio::awaitable<void> BeastConnection::linger() {
   error_code error;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
+  co_await say_goodbye(kLingerSeconds);
+  asio::ip::tcp::socket& socket = stream_.socket();
+  socket.shutdown(asio::ip::tcp::socket::shutdown_send, error);
   arm(kLingerSeconds);
   size_t total = 0;
   buffer_.clear();
   while (!error && !expired_ && !stopping_ && total < kLingerBytesMax) {
-    const size_t size = co_await socket_.async_read_some(
+    const size_t size = co_await socket.async_read_some(
         buffer_.prepare(kReadAheadBytes), asio::redirect_error(asio::use_awaitable, error));
     total += size;
   }
@@ -503,7 +586,7 @@ void BeastConnection::strike_in(std::chrono::steady_clock::duration time, int64_
     const std::shared_ptr<BeastConnection> self = weak.lock();
     if (error || self == nullptr || self->deadline_round_ != round) return;
     self->expired_ = true;
-    self->socket_.cancel();
+    self->stream_.socket().cancel();
     // An operation that was between two of its reads has not noticed.
     self->strike_in(std::chrono::milliseconds(50), round);
   });
@@ -516,8 +599,8 @@ void BeastConnection::disarm() {
 
 void BeastConnection::close() {
   error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  stream_.socket().close(ignored);
 }
 
 void BeastConnection::wake() {
@@ -532,7 +615,7 @@ void BeastConnection::watch() {
   watch_ended_ = false;
   if (buffer_.size() >= pool_.limits.pipelined_bytes_max) return;
   watching_ = true;
-  socket_.async_read_some(
+  stream_.async_read_some(
       buffer_.prepare(kReadAheadBytes),
       asio::bind_cancellation_slot(
           watch_cancel_.slot(), [self = shared_from_this()](const error_code& error, size_t size) {
@@ -548,7 +631,7 @@ void BeastConnection::watch() {
 }
 
 Wakeup BeastConnection::make_wakeup() {
-  return Wakeup([weak = weak_from_this(), executor = socket_.get_executor()] {
+  return Wakeup([weak = weak_from_this(), executor = stream_.get_executor()] {
     asio::post(executor, [weak] {
       if (const std::shared_ptr<BeastConnection> self = weak.lock()) self->wake();
     });

@@ -11,9 +11,22 @@ namespace brisk::http {
 using boost::asio::ip::tcp;
 using boost::system::error_code;
 
-ConnectionPool::ConnectionPool(const Limits& the_limits, const Router& the_router,
+ConnectionPool::ConnectionPool(const ServerOptions& options, const Router& the_router,
                                Observer the_observer)
-    : limits(the_limits), router(the_router), observer(std::move(the_observer)) {}
+    : limits(options.limits),
+      origins(options.origins),
+      router(the_router),
+      observer(std::move(the_observer)) {}
+
+std::shared_ptr<boost::asio::ssl::context> ConnectionPool::tls_context() const {
+  absl::MutexLock lock(&tls_mutex_);
+  return tls_context_;
+}
+
+void ConnectionPool::set_tls_context(std::shared_ptr<boost::asio::ssl::context> context) {
+  absl::MutexLock lock(&tls_mutex_);
+  tls_context_ = std::move(context);
+}
 
 bool ConnectionPool::admit(tcp::socket socket) {
   error_code ignored;
@@ -33,6 +46,7 @@ bool ConnectionPool::admit(tcp::socket socket) {
     connection->start();
     return true;
   }
+  if (tls_context() != nullptr) return false;  // it would not understand
   Response refusal = router.error(503, "too many connections; try again later", "/");
   refusal.headers.emplace_back("retry-after", "1");
   const std::string text =

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <memory>
 
 #include "base/clock.h"
@@ -20,7 +21,7 @@ namespace brisk::http {
 // Any thread may call anything.
 class ConnectionPool {
  public:
-  ConnectionPool(const Limits& limits, const Router& router, Observer observer);
+  ConnectionPool(const ServerOptions& options, const Router& router, Observer observer);
 
   // Takes over `socket`, whose executor must be a strand of its own. False: there are too many
   // already, and the client was told so.
@@ -40,7 +41,12 @@ class ConnectionPool {
   // For connections, at their end.
   void remove(Connection* connection);
 
+  // For connections that begin; null: without TLS.
+  std::shared_ptr<boost::asio::ssl::context> tls_context() const;
+  void set_tls_context(std::shared_ptr<boost::asio::ssl::context> context);
+
   const Limits limits;
+  const OriginPolicy origins;
   const Router& router;
   const Observer observer;
   const SteadyClock clock;
@@ -51,6 +57,8 @@ class ConnectionPool {
   absl::flat_hash_map<Connection*, std::weak_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
   int busy_ ABSL_GUARDED_BY(mutex_) = 0;             // requests being answered
   uint64_t body_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // reserved
+  mutable absl::Mutex tls_mutex_;
+  std::shared_ptr<boost::asio::ssl::context> tls_context_ ABSL_GUARDED_BY(tls_mutex_);
 };
 
 }  // namespace brisk::http

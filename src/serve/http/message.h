@@ -21,11 +21,19 @@ namespace brisk::http {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+class KeyAccount;      // key_account.h
+class CountedRequest;  // key_account.h
+
 // Which of the server's keys a request carries.
 struct Caller {
-  int key = -1;    // its place in the server's list; -1: no key is asked for
-  int keys = 0;    // that the server knows
-  int weight = 1;  // of the key
+  int key = -1;                           // its account's id; -1: no key is asked for
+  int keys = 0;                           // that the server knows
+  int weight = 1;                         // of the key
+  std::string name{};                     // of the key; may be empty
+  std::string owner{};                    // the key's SHA-256 in hex; empty: no key is asked for
+  std::shared_ptr<KeyAccount> account{};  // what it uses is charged to; may be null
+  std::shared_ptr<const CountedRequest> counted{};  // ends with the request
+  bool background = false;                          // nobody waits: it goes after all others
 };
 
 struct Request {
@@ -53,6 +61,9 @@ class BodyStream {
   virtual bool pull(std::string& out) = 0;
   // What to send when nothing was said for a while, so that proxies keep the connection open.
   virtual std::string_view keepalive() const { return {}; }
+  // The time for the request is over. Appends what tells the client so and properly ends the body;
+  // where nothing is appended the body is cut off. Not called again.
+  virtual void expire(std::string& /*out*/) {}
 };
 
 struct Response {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <memory>
 
 namespace brisk::http {
 namespace {
@@ -13,16 +15,6 @@ std::string_view take_segment(std::string_view& rest) {
   const std::string_view segment = rest.substr(0, slash);
   rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
   return segment;
-}
-
-// The time it takes says nothing about where the two differ.
-bool equal_in_constant_time(std::string_view given, std::string_view expected) {
-  size_t difference = given.size() ^ expected.size();
-  for (size_t i = 0; i < given.size(); ++i) {
-    difference |= static_cast<unsigned char>(given[i]) ^
-                  static_cast<unsigned char>(expected[i % expected.size()]);
-  }
-  return difference == 0;
 }
 
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
@@ -59,10 +51,13 @@ bool match_path(std::string_view pattern, std::string_view path, std::vector<std
   }
 }
 
-Router::Router(std::vector<Route> routes, std::vector<ApiKey> api_keys, ErrorStyle error_style)
-    : routes_(std::move(routes)),
-      api_keys_(std::move(api_keys)),
-      error_style_(std::move(error_style)) {}
+Router::Router(std::vector<Route> routes, const std::vector<ApiKey>& api_keys,
+               ErrorStyle error_style)
+    : Router(std::move(routes), std::make_shared<KeyRing>(api_keys), std::move(error_style)) {}
+
+Router::Router(std::vector<Route> routes, std::shared_ptr<const KeyRing> keys,
+               ErrorStyle error_style)
+    : routes_(std::move(routes)), keys_(std::move(keys)), error_style_(std::move(error_style)) {}
 
 const Route* Router::find(Request& request, Response& refusal) const {
   const std::string_view method =
@@ -94,24 +89,39 @@ const Route* Router::find(Request& request, Response& refusal) const {
     refusal.headers.emplace_back("www-authenticate", "Bearer");
     return nullptr;
   }
+  if (found->access == Access::kNeedsKey && !count_request(request, refusal)) return nullptr;
   return found;
 }
 
 bool Router::find_caller(Request& request) const {
-  if (api_keys_.empty()) return true;
+  if (!keys_->asks_for_keys()) return true;
   constexpr std::string_view kBearer = "Bearer ";
   std::string_view given = request.header("x-api-key");
   const std::string_view authorization = request.header("authorization");
   if (starts_with_ignoring_case(authorization, kBearer))
     given = authorization.substr(kBearer.size());
-  // All are compared, so that the time says nothing about which it is either.
-  for (size_t i = 0; i < api_keys_.size(); ++i) {
-    if (!equal_in_constant_time(given, api_keys_[i].key)) continue;
-    request.caller = {.key = static_cast<int>(i),
-                      .keys = static_cast<int>(api_keys_.size()),
-                      .weight = api_keys_[i].weight};
+  return keys_->find(given, request.caller);
+}
+
+// Only what makes work is counted: listings and metrics are free.
+bool Router::count_request(Request& request, Response& refusal) const {
+  const std::shared_ptr<KeyAccount>& account = request.caller.account;
+  if (account == nullptr || request.method != "POST") return true;
+  const std::optional<QuotaRefusal> no = account->begin(clock_.now());
+  if (!no.has_value()) {
+    request.caller.counted = std::make_shared<const CountedRequest>(account);
+    return true;
   }
-  return request.caller.key >= 0;
+  refusal = error(429, no->message, request.path, no->code);
+  std::erase_if(refusal.headers, [](const auto& header) { return header.first == "retry-after"; });
+  if (no->code == "insufficient_quota") {
+    refusal.headers.emplace_back("x-should-retry", "false");  // clients of OpenAI heed it
+  } else {
+    // Whole seconds (RFC 9110), not before it can succeed.
+    refusal.headers.emplace_back("retry-after",
+                                 fmt::format("{:.0f}", std::max(1.0, std::ceil(no->retry_after))));
+  }
+  return false;
 }
 
 }  // namespace brisk::http

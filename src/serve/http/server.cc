@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "serve/http/connection_pool.h"
+#include "serve/http/tls.h"
 
 namespace brisk::http {
 namespace {
@@ -41,7 +42,8 @@ absl::StatusOr<tcp::endpoint> resolve(const std::string& host, int port) {
 class AsioServer final : public Server {
  public:
   AsioServer(const ServerOptions& options, const Router& router, Observer observer)
-      : pool_(options.limits, router, std::move(observer)),
+      : options_(options),
+        pool_(options, router, std::move(observer)),
         context_(options.threads),
         work_(context_.get_executor()),
         accept_strand_(asio::make_strand(context_)),
@@ -79,6 +81,14 @@ class AsioServer final : public Server {
     });
   }
 
+  absl::Status reload_tls() override {
+    if (options_.tls_certificate.empty() && options_.tls_key.empty()) return absl::OkStatus();
+    BRISK_ASSIGN_OR_RETURN(auto context,
+                           make_tls_context(options_.tls_certificate, options_.tls_key));
+    pool_.set_tls_context(std::move(context));
+    return absl::OkStatus();
+  }
+
   bool wait_idle(double seconds) override { return pool_.wait_idle(seconds); }
 
   void stop() override {
@@ -105,6 +115,7 @@ class AsioServer final : public Server {
     }
   }
 
+  const ServerOptions options_;
   ConnectionPool pool_;
   asio::io_context context_;
   // Without it the threads would leave when the last connection closes during a drain, and what is
@@ -145,6 +156,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::start(const ServerOptions& optio
   }
   BRISK_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, resolve(options.host, options.port));
   auto server = std::make_unique<AsioServer>(options, router, std::move(observer));
+  BRISK_RETURN_IF_ERROR(server->reload_tls());
   BRISK_RETURN_IF_ERROR(server->listen(endpoint));
   server->run(options.threads);
   return server;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "serve/http/origin.h"
 #include "serve/http/router.h"
 
 namespace brisk::http {
@@ -23,6 +24,7 @@ struct Limits {
   double body_seconds_max = 60;  // from there to the end of its body: 408
   double keep_alive_seconds = 75;  // between requests; then closed
   double write_seconds_max = 30;   // for one write that the client does not take; then cancelled
+  double request_seconds_max = 0;  // from its head to the end of its answer: 504; 0: any
   double ping_seconds = 15;        // silence in a stream before its keep-alive text is sent
   size_t pipelined_bytes_max = 65536;  // read ahead while a request is being answered
   int send_buffer_bytes = 0;           // of the socket; 0: the system's choice
@@ -33,6 +35,10 @@ struct ServerOptions {
   int port = 8000;  // 0: any free one
   int threads = 2;
   Limits limits = {};
+  // PEM files (tls.h); both or none. Without them: no TLS.
+  std::string tls_certificate{};
+  std::string tls_key{};
+  OriginPolicy origins{};
 };
 
 // One finished exchange, for logs and metrics. `route` is the pattern, empty when none matched.
@@ -41,6 +47,8 @@ struct Exchange {
   std::string_view method;
   int status = 0;
   double seconds = 0;  // from the end of the request's head to the end of the answer
+  std::string_view request_id{};
+  std::string_view key{};  // the name of its API key; may be empty
 };
 using Observer = std::function<void(const Exchange&)>;  // any server thread
 
@@ -48,7 +56,8 @@ using Observer = std::function<void(const Exchange&)>;  // any server thread
 class Server {
  public:
   // Listens and answers from now on. `router` must outlive the server.
-  // Errors: InvalidArgument (not an address), Unavailable (the address cannot be bound, and why).
+  // Errors: InvalidArgument (not an address, unusable TLS files), Unavailable (the address cannot
+  // be bound, and why).
   static absl::StatusOr<std::unique_ptr<Server>> start(const ServerOptions& options,
                                                        const Router& router,
                                                        Observer observer = nullptr);
@@ -57,6 +66,9 @@ class Server {
   virtual std::string host() const = 0;
   virtual int port() const = 0;
   virtual int connections() const = 0;
+
+  // Reads the files of TLS again, for connections that come from now on. An error leaves what is.
+  virtual absl::Status reload_tls() = 0;
 
   // Accepts no new connections. Those there are are answered, and closed after their next answer.
   virtual void begin_drain() = 0;

@@ -21,6 +21,7 @@ struct Reason {
 
 constexpr Reason kReasons[] = {
     {200, "OK"},
+    {204, "No Content"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
@@ -35,6 +36,7 @@ constexpr Reason kReasons[] = {
     {500, "Internal Server Error"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
     {505, "HTTP Version Not Supported"},
 };
 
@@ -78,9 +80,9 @@ std::string format_head(const Response& response, const HeadOptions& options) {
   append_header(head, "date", http_date(std::time(nullptr)));
   append_header(head, "server", "brisk");
   if (!options.request_id.empty()) append_header(head, "x-request-id", options.request_id);
-  append_header(head, "content-type", response.content_type);
+  if (response.status != 204) append_header(head, "content-type", response.content_type);
   for (const auto& [name, value] : response.headers) append_header(head, name, value);
-  if (options.framing == Framing::kLength) {
+  if (options.framing == Framing::kLength && response.status != 204) {
     append_header(head, "content-length", std::to_string(options.length));
   }
   if (options.framing == Framing::kChunked) append_header(head, "transfer-encoding", "chunked");
