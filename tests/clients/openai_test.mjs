@@ -139,6 +139,21 @@ const tests = {
     }
   },
 
+  async embeds() {
+    const embed = (more) => client.embeddings.create(
+      { model: this.model, input: ["The cat sat.", "A dog ran."], ...more });
+    const decoded = await embed({});  // the package asks for base64
+    const plain = await embed({ encoding_format: "float" });
+    assert.equal(decoded.data.length, 2);
+    for (const [i, { embedding }] of decoded.data.entries()) {
+      const close = (a, b) => Math.abs(a - b) < 1e-6;
+      assert.ok(embedding.every((value, k) => close(value, plain.data[i].embedding[k])));
+      assert.ok(close(embedding.reduce((sum, value) => sum + value * value, 0), 1));
+    }
+    assert.equal((await embed({ dimensions: 4 })).data[1].embedding.length, 4);
+    assert.ok(decoded.usage.prompt_tokens > 0);
+  },
+
   async refusesClearly() {
     const create = (more) => client.chat.completions.create(
       { model: this.model, messages: [{ role: "user", content: "Hello" }], ...more });

@@ -77,12 +77,17 @@ std::string model_named_in(std::string_view body) {
   thread_local simdjson::ondemand::parser parser;
   const simdjson::padded_string padded(body);
   simdjson::ondemand::document document;
-  simdjson::ondemand::value value;
-  std::string_view name;
+  simdjson::ondemand::object object;
   if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return "";
-  if (document.find_field_unordered("model").get(value) != simdjson::SUCCESS) return "";
-  if (value.get_string().get(name) != simdjson::SUCCESS) return "";
-  return std::string(name);
+  if (document.get_object().get(object) != simdjson::SUCCESS) return "";
+  for (auto field : object) {
+    std::string_view key, name;
+    if (field.unescaped_key().get(key) != simdjson::SUCCESS) return "";
+    if (key != "model") continue;
+    if (field.value().get_string().get(name) != simdjson::SUCCESS) return "";
+    return std::string(name);
+  }
+  return "";
 }
 
 }  // namespace brisk::api
