@@ -43,7 +43,7 @@ absl::Status qat(Options& options) {
   Json settings = settings_of(options.model);
   settings.update(settings_of(options.teacher));
   settings.update(
-      {{"format", options.format}, {"activations", options.activations}, {"clip", options.clip}});
+      {{"format", options.format}, {"activations", options.activations}, {"weight-clip", options.clip}});
   TrainingRun run = {.kind = "qat",
                      .model = model.get(),
                      .objective = teaching.objective.get(),
@@ -76,7 +76,7 @@ CommandAction add_qat(CLI::App& app) {
                  "Inputs of products: int8 in groups of 32, as the engine has them, or f32")
       ->check(CLI::IsMember({"int8", "f32"}))
       ->capture_default_str();
-  app.add_option("--clip", options->clip,
+  app.add_option("--weight-clip", options->clip,
                  "How far codes reach: to the largest weight of a block (none), or as far as errs "
                  "least (search)")
       ->check(CLI::IsMember({"search", "none"}))
