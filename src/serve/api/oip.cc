@@ -233,7 +233,9 @@ class Oip {
   }
 
  private:
-  static http::Response error(const absl::Status& status) { return oip_error(status); }
+  static http::Response error(const absl::Status& status, const std::string& /*id*/) {
+    return oip_error(status);
+  }
 
   static absl::Status check_change(const std::string& body) {
     if (body.empty()) return absl::OkStatus();
