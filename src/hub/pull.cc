@@ -105,9 +105,16 @@ bool is_there(const std::string& path, int64_t bytes) {
          static_cast<int64_t>(fs::file_size(path, error)) == bytes;
 }
 
+// One segment of a URL, slashes and all.
+std::string url_segment(std::string_view text) {
+  std::string out;
+  for (const char c : text) out += c == '/' ? "%2F" : url_path(std::string_view(&c, 1));
+  return out;
+}
+
 absl::StatusOr<HubListing> list(const HubReference& reference, const PullOptions& options) {
   const std::string url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", options.endpoint,
-                                      url_path(reference.repo), url_path(reference.revision));
+                                      url_path(reference.repo), url_segment(reference.revision));
   absl::StatusOr<std::string> text = fetch_text(url, options.fetch, kListingBytesMax);
   if (!text.ok()) return annotate(text.status(), options.endpoint);
   return parse_listing(*text);

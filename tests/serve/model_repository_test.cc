@@ -145,7 +145,7 @@ TEST_F(ModelRepositoryTest, ManyFirstRequestsWaitForOneLoad) {
   }
   ASSERT_TRUE(comes([&] { return status("a")["waiting"] == 20; }));
   EXPECT_EQ(get("/health").status, 200) << "the only HTTP thread is free meanwhile";
-  EXPECT_EQ(status("a")["progress"], 0.5);
+  EXPECT_TRUE(comes([&] { return status("a")["progress"] == 0.5; }));
   watch_.hold = false;
   for (RawClient& one : clients) EXPECT_EQ(one.read_response(60).status, 200);
   EXPECT_EQ(watch_.loads, 1);
@@ -270,7 +270,10 @@ TEST_F(ModelRepositoryTest, WaitingForAModelEndsAtItsDeadline) {
   serve_models({stories("a")}, {.wait_seconds_max = 5});
   RawClient waiting = client();
   waiting.post("/v1/completions", story("a"));
-  ASSERT_TRUE(comes([&] { return status("a")["waiting"] == 1; }));
+  ASSERT_TRUE(comes([&] {
+    const Json now = status("a");
+    return now["waiting"] == 1 && now["progress"] == 0.5;
+  }));
   clock_.advance(6);
   const Answer late = to_answer(waiting.read_response(20));
   EXPECT_EQ(late.status, 503);

@@ -198,7 +198,7 @@ TEST_F(OipTest, ModelsOfARepositoryAreLoadedAndUnloaded) {
   a.engine.kv_tokens = 1024;
   api::ModelConfig broken = a;
   broken.name = "broken";
-  broken.path = __FILE__;
+  broken.path = BRISK_SOURCE_DIR "/README.md";
   metrics_ = std::make_unique<api::Metrics>();
   models_ = std::make_unique<api::ModelRepository>(*metrics_, api::RepositoryOptions{},
                                                    api::ModelConfigs{.models = {a, broken}},
