@@ -7,21 +7,9 @@
 
 namespace brisk::api {
 
-// Any thread. `model` and `metrics` must outlive this and every answer it gave.
-class Anthropic {
- public:
-  Anthropic(const ServedModel& model, Metrics& metrics) : model_(model), metrics_(metrics) {}
-
-  http::Reply messages(const http::Request& request, const http::Wakeup& wakeup) const;
-  http::Response count_tokens(const http::Request& request) const;
-
- private:
-  absl::StatusOr<http::Reply> answer(const http::Request& request,
-                                     const http::Wakeup& wakeup) const;
-  absl::StatusOr<http::Response> count(const http::Request& request) const;
-
-  const ServedModel& model_;
-  Metrics& metrics_;
-};
+// Any thread. `model` and `metrics` must outlive the answer.
+http::Reply anthropic_messages(const ServedModel& model, Metrics& metrics,
+                               const http::Request& request, const http::Wakeup& wakeup);
+http::Response anthropic_count_tokens(const ServedModel& model, const http::Request& request);
 
 }  // namespace brisk::api

@@ -12,8 +12,9 @@
 
 namespace brisk::api {
 
-http::Reply Responses::create(const http::Request& request, const http::Wakeup& wakeup) const {
-  absl::StatusOr<http::Reply> reply = answer(request, wakeup);
+http::Reply Responses::create(const ServedModel& model, Metrics& metrics,
+                              const http::Request& request, const http::Wakeup& wakeup) const {
+  absl::StatusOr<http::Reply> reply = answer(model, metrics, request, wakeup);
   if (reply.ok()) return *std::move(reply);
   return openai_error(reply.status());
 }
@@ -35,7 +36,8 @@ http::Response Responses::remove(const http::Request& request) const {
   return response;
 }
 
-absl::StatusOr<http::Reply> Responses::answer(const http::Request& request,
+absl::StatusOr<http::Reply> Responses::answer(const ServedModel& model, Metrics& metrics,
+                                              const http::Request& request,
                                               const http::Wakeup& wakeup) const {
   const int key = request.caller.key;
   const auto find_items = [&](const std::string& id) -> absl::StatusOr<OrderedJson> {
@@ -43,13 +45,13 @@ absl::StatusOr<http::Reply> Responses::answer(const http::Request& request,
     return found->items;
   };
   BRISK_ASSIGN_OR_RETURN(ResponsesRequest parsed,
-                         parse_responses(request.body, model_.defaults, find_items));
+                         parse_responses(request.body, model.defaults, find_items));
   ChatRequest& chat = parsed.chat;
   chat.spec.request.tenant = tenant_of(request.caller, chat.spec.user);
   ResponsesAnswerOptions options;
   options.id = "resp_" + http::random_hex(32);
   options.created = unix_seconds();
-  options.model = chat.spec.model.empty() ? model_.name() : chat.spec.model;
+  options.model = chat.spec.model.empty() ? model.name() : chat.spec.model;
   options.echo = std::move(parsed.echo);
   options.logprobs = chat.spec.request.sampling.logprobs >= 0;
   if (parsed.is_stored) {
@@ -61,7 +63,7 @@ absl::StatusOr<http::Reply> Responses::answer(const http::Request& request,
   }
   const bool is_stream = chat.spec.stream;
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<ChatGeneration> run,
-                         ChatGeneration::start(model_, metrics_, std::move(chat), wakeup));
+                         ChatGeneration::start(model, metrics, std::move(chat), wakeup));
   if (!is_stream) return http::Reply(whole_response(std::move(options), std::move(run)));
   return http::Reply(event_stream(streamed_response(std::move(options), std::move(run))));
 }

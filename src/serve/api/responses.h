@@ -11,23 +11,22 @@
 
 namespace brisk::api {
 
-// Any thread. `model` and `metrics` must outlive this and every answer it gave.
+// Any thread.
 class Responses {
  public:
-  Responses(const ServedModel& model, Metrics& metrics)
-      : model_(model), metrics_(metrics), store_(std::make_shared<ResponseStore>()) {}
-
-  http::Reply create(const http::Request& request, const http::Wakeup& wakeup) const;
+  // `model` and `metrics` must outlive the answer.
+  http::Reply create(const ServedModel& model, Metrics& metrics, const http::Request& request,
+                     const http::Wakeup& wakeup) const;
   http::Response retrieve(const http::Request& request) const;
   http::Response remove(const http::Request& request) const;
 
  private:
-  absl::StatusOr<http::Reply> answer(const http::Request& request,
+  absl::StatusOr<http::Reply> answer(const ServedModel& model, Metrics& metrics,
+                                     const http::Request& request,
                                      const http::Wakeup& wakeup) const;
 
-  const ServedModel& model_;
-  Metrics& metrics_;
-  const std::shared_ptr<ResponseStore> store_;  // answers keep it
+  // Answers keep it.
+  const std::shared_ptr<ResponseStore> store_ = std::make_shared<ResponseStore>();
 };
 
 }  // namespace brisk::api

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "serve/api/anthropic.h"
 #include "serve/api/anthropic_answer.h"
 #include "serve/api/errors.h"
 #include "serve/api/json_fields.h"
@@ -80,8 +81,6 @@ Service::Service(ServedModel model, const MetricsOptions& metrics)
     : model_(with_grammars(std::move(model))),
       metrics_(metrics),
       openai_(model_, metrics_),
-      anthropic_(model_, metrics_),
-      responses_(model_, metrics_),
       lora_(model_, model_.lora_directory) {}
 
 std::vector<http::Route> Service::routes() {
@@ -113,7 +112,7 @@ std::vector<http::Route> Service::routes() {
        }},
       {"POST", "/v1/responses", Access::kNeedsKey,
        [this](const Request& request, const Wakeup& wakeup) {
-         return responses_.create(request, wakeup);
+         return responses_.create(model_, metrics_, request, wakeup);
        }},
       {"GET", "/v1/responses/{id}", Access::kNeedsKey,
        [this](const Request& request, const Wakeup&) { return responses_.retrieve(request); }},
@@ -121,10 +120,12 @@ std::vector<http::Route> Service::routes() {
        [this](const Request& request, const Wakeup&) { return responses_.remove(request); }},
       {"POST", "/v1/messages", Access::kNeedsKey,
        [this](const Request& request, const Wakeup& wakeup) {
-         return anthropic_.messages(request, wakeup);
+         return anthropic_messages(model_, metrics_, request, wakeup);
        }},
       {"POST", "/v1/messages/count_tokens", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup&) { return anthropic_.count_tokens(request); }},
+       [this](const Request& request, const Wakeup&) {
+         return anthropic_count_tokens(model_, request);
+       }},
       {"POST", "/v1/load_lora_adapter", Access::kNeedsKey,
        [this](const Request& request, const Wakeup& wakeup) {
          return lora_.load(request, wakeup);

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <vector>
 
-#include "serve/api/anthropic.h"
 #include "serve/api/lora_endpoints.h"
 #include "serve/api/metrics.h"
 #include "serve/api/openai.h"
@@ -37,7 +36,6 @@ class Service {
   const ServedModel model_;
   Metrics metrics_;
   const OpenAi openai_;
-  const Anthropic anthropic_;
   const Responses responses_;
   LoraEndpoints lora_;
   std::atomic<bool> draining_ = false;
