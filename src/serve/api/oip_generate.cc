@@ -119,7 +119,8 @@ absl::StatusOr<Work> begin(const ModelLease& lease, const http::Request& request
   text.special = !spec.skip_special_tokens;
   text.account = spec.account;
   text.listed_in = model.running;
-  text.listed_as = {.id = work.id, .model = work.model, .key = spec.caller_key};
+  text.listed_as = {
+      .id = work.id.value_or(request.id), .model = work.model, .key = spec.caller_key};
   BRISK_ASSIGN_OR_RETURN(work.run, TextGeneration::start(lease, std::move(requests), text, wakeup));
   return work;
 }
