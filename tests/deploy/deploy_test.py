@@ -116,12 +116,11 @@ class ProxyTest:
                 {"prompt": "The", "max_tokens": 250, "ignore_eos": True, "n": 100, "stream": True}))
             response = connection.getresponse()
             self.assertTrue(response.readline().startswith(b"data: "))
-            self.assertGreater(sum(map(alive, replicas)), 0, "the first event came while it ran")
             connection.sock.close()
             response.close()
             eventually(lambda: sum(map(alive, replicas)) == 0)
             generated = sum(metric(each, "brisk:generation_tokens_total") for each in replicas)
-            self.assertLess(generated, tokens, "it was cancelled, and did not just end")
+            self.assertLess(generated, tokens, "the first event came before the end, and leaving cancelled the rest")
 
     def test_a_session_stays_on_its_replica_and_sessions_spread(self):
         with tempfile.TemporaryDirectory() as directory, \
