@@ -78,7 +78,8 @@ class KeyFileTest(Directory):
 
     def test_wrong_files_are_refused_without_quoting_them(self):
         for text in ("", "# nothing\n", "sk-secret x", "sk-secret 0", "sk-secret name=", "sha256:12",
-                     "sk-secret name=a b=c", "sk-secret\nsk-secret\n", "sk-secret rpm=4"):
+                     "sk-secret name=a b=c", "sk-secret\nsk-secret\n", "sk-secret rpm=4", "sk-secret 1 2",
+                     "sk-secret 3 weight=3"):
             self.keys.write_text(text)
             refused = brisk("serve", MODEL, "--port", "0", "--api-keys", self.keys)
             self.assertEqual(refused.returncode, 1, text)

@@ -9,6 +9,7 @@ namespace {
 std::string decode(std::string_view text) {
   std::string decoded;
   for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\0') return "";
     if (text[i] != '%') {
       decoded += text[i] == '+' ? ' ' : text[i];
       continue;

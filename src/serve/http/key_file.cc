@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <sstream>
 
 #include "base/check.h"
@@ -23,13 +24,18 @@ bool read_positive(std::string_view text, int64_t most, int64_t* value) {
          *value <= most;
 }
 
-// One word behind a key. False: it means nothing.
-bool read_setting(std::string_view word, ApiKey* key) {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 4;
+// A number alone is a weight.
+std::string setting_name(const std::string& word) {
   const size_t equals = word.find('=');
-  const std::string_view name =
-      equals == std::string_view::npos ? "weight" : word.substr(0, equals);
-  const std::string_view value = equals == std::string_view::npos ? word : word.substr(equals + 1);
+  return equals == std::string::npos ? "weight" : word.substr(0, equals);
+}
+
+// One word behind a key. False: it means nothing.
+bool read_setting(const std::string& word, ApiKey* key) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 4;
+  const std::string name = setting_name(word);
+  const size_t equals = word.find('=');
+  const std::string value = equals == std::string::npos ? word : word.substr(equals + 1);
   if (name == "name") {
     key->name = std::string(value);
     return is_key_name(value);
@@ -73,11 +79,12 @@ absl::StatusOr<std::vector<ApiKey>> parse_api_keys(std::string_view text, const 
       key.digest = sha256(word);
       key.key = std::move(word);
     }
+    std::set<std::string> seen;
     while (words >> word) {
-      if (!read_setting(word, &key)) {
+      if (!read_setting(word, &key) || !seen.insert(setting_name(word)).second) {
         return invalid_input(
-            "{}:{}: behind a key may stand its weight, 1 to {}, or SETTING=VALUE, where SETTING is "
-            "one of {} and numbers are at least 1",
+            "{}:{}: behind a key may stand its weight, 1 to {}, or SETTING=VALUE, once each, where "
+            "SETTING is one of {} and numbers are at least 1",
             path, number, kTenantWeightMax, kSettings);
       }
     }
