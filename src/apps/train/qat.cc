@@ -42,8 +42,9 @@ absl::Status qat(Options& options) {
                          make_objective(options.teacher, flags, *model, tokenizer, data));
   Json settings = settings_of(options.model);
   settings.update(settings_of(options.teacher));
-  settings.update(
-      {{"format", options.format}, {"activations", options.activations}, {"weight-clip", options.clip}});
+  settings.update({{"format", options.format},
+                   {"activations", options.activations},
+                   {"weight-clip", options.clip}});
   TrainingRun run = {.kind = "qat",
                      .model = model.get(),
                      .objective = teaching.objective.get(),

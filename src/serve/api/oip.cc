@@ -284,9 +284,7 @@ std::vector<http::Route> oip_routes(ModelRepository& models,
       {"GET", "/v2", Access::kNeedsKey,
        [](const Request&, const Wakeup&) { return json_response(server_json()); }},
       {"GET", "/v2/health/live", Access::kOpen,
-       [](const Request&, const Wakeup&) {
-         return json_response({{"live", true}});
-       }},
+       [](const Request&, const Wakeup&) { return json_response({{"live", true}}); }},
       {"GET", "/v2/health/ready", Access::kOpen,
        [oip](const Request&, const Wakeup&) { return oip->ready(); }},
       {"GET", "/v2/models/{model*}", Access::kNeedsKey,

@@ -110,9 +110,7 @@ std::vector<http::Route> Service::routes() {
       {"GET", "/health/ready", Access::kOpen,
        [this](const Request&, const Wakeup&) { return ok_or_error(readiness()); }},
       {"GET", "/version", Access::kNeedsKey,
-       [](const Request&, const Wakeup&) {
-         return json_response({{"version", BRISK_VERSION}});
-       }},
+       [](const Request&, const Wakeup&) { return json_response({{"version", BRISK_VERSION}}); }},
       {"GET", "/metrics", Access::kNeedsKey,
        [this](const Request&, const Wakeup&) { return metrics_page(); }},
       {"GET", "/v1/models", Access::kNeedsKey,
