@@ -101,8 +101,7 @@ absl::Status serve(const ServeOptions& options) {
   fmt::print("serving {} at http{}://{}{}{}:{}\n", what, options.http.tls_key.empty() ? "" : "s",
              v6 ? "[" : "", server->host(), v6 ? "]" : "", server->port());
   std::fflush(stdout);
-  wait_for_stop(
-      signals, [&] { reload(*keys, *server); }, [&] { save(*keys); });
+  wait_for_stop(signals, [&] { reload(*keys, *server); }, [&] { save(*keys); });
   service.begin_drain();
   server->begin_drain();
   if (batches != nullptr) batches->stop();
