@@ -145,8 +145,9 @@ absl::Status normalize_call(OrderedJson& call, const std::string& where, Calls* 
   if (name == nullptr || !name->is_string() || name->get<std::string>().empty()) {
     return blame(where + ".function.name", "must be a string");
   }
-  BRISK_RETURN_IF_ERROR(normalize_arguments(call["function"], where));
   const bool is_new = calls->try_emplace(id->get<std::string>(), name->get<std::string>()).second;
+  // From here on `name` is gone: members that are added move the others.
+  BRISK_RETURN_IF_ERROR(normalize_arguments(call["function"], where));
   return is_new ? absl::OkStatus() : blame(where + ".id", "is that of another call");
 }
 
