@@ -387,6 +387,11 @@ class LimitsTest(Directory):
             self.assertEqual(streamed.status, 200)
             last = streamed.body.decode().rstrip().split("\n\n")[-1]
             self.assertEqual(json.loads(last.removeprefix("data: "))["error"]["code"], "timeout")
+            chat = {"messages": [{"role": "user", "content": "Tell me a story."}], "stream": True}
+            streamed = server.ask("POST", "/v1/chat/completions", json.dumps(chat | long))
+            self.assertEqual(streamed.status, 200)
+            last = streamed.body.decode().rstrip().split("\n\n")[-1]
+            self.assertEqual(json.loads(last.removeprefix("data: "))["error"]["code"], "timeout")
             self.assertEqual(server.complete().status, 200)
 
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "serve/api/timeout_error.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -157,6 +158,8 @@ class StreamedAnthropicAnswer final : public http::BodyStream {
   std::string_view keepalive() const override {
     return "event: ping\ndata: {\"type\": \"ping\"}\n\n";
   }
+
+  void expire(std::string& out) override { append(out, anthropic_error_json(timeout_error())); }
 
  private:
   static void append(std::string& out, const Json& event) {

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "serve/api/errors.h"
+#include "serve/api/timeout_error.h"
 
 namespace brisk::api {
 namespace {
@@ -112,6 +113,8 @@ class StreamedChatAnswer final : public http::BodyStream {
   }
 
   std::string_view keepalive() const override { return ": waiting\n\n"; }
+
+  void expire(std::string& out) override { append_event(out, openai_error_json(timeout_error())); }
 
  private:
   void open(std::string& out) const {

@@ -12,6 +12,7 @@
 #include "serve/api/oip_request.h"
 #include "serve/api/openai_response.h"
 #include "serve/api/text_generation.h"
+#include "serve/api/timeout_error.h"
 
 namespace brisk::api {
 namespace {
@@ -93,6 +94,10 @@ class StreamedOutput final : public http::BodyStream {
   }
 
   std::string_view keepalive() const override { return ": waiting\n\n"; }
+
+  void expire(std::string& out) override {
+    append_event(out, {{"error", timeout_error().message}});
+  }
 
  private:
   const Work work_;

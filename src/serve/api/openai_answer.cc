@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "serve/api/errors.h"
+#include "serve/api/timeout_error.h"
 
 namespace brisk::api {
 namespace {
@@ -153,14 +154,7 @@ class StreamedAnswer final : public http::BodyStream {
 
   std::string_view keepalive() const override { return ": waiting\n\n"; }
 
-  void expire(std::string& out) override {
-    append_event(out, openai_error_json({.status = 504,
-                                         .message = "the request took longer than this server "
-                                                    "allows; ask for fewer tokens",
-                                         .type = std::string(error_type(504)),
-                                         .param = "",
-                                         .code = "timeout"}));
-  }
+  void expire(std::string& out) override { append_event(out, openai_error_json(timeout_error())); }
 
  private:
   // Before the first delta: the prompt's log-probabilities are known then.

@@ -4,6 +4,7 @@
 
 #include "serve/api/errors.h"
 #include "serve/api/openai_response.h"
+#include "serve/api/timeout_error.h"
 #include "serve/http/wire.h"
 
 namespace brisk::api {
@@ -27,6 +28,11 @@ class ResponseOutput {
 
   // `events` get what is new; null: nobody listens. True: the response is complete. Errors: what
   // ended the generation; the events tell of it already.
+  void expire(std::string* events) {
+    events_ = events;
+    fail(absl::DeadlineExceededError(timeout_error().message));
+  }
+
   absl::StatusOr<bool> advance(std::string* events) {
     events_ = events;
     if (!opened_) {
@@ -205,6 +211,8 @@ class StreamedResponse final : public http::BodyStream {
   }
 
   std::string_view keepalive() const override { return ": waiting\n\n"; }
+
+  void expire(std::string& out) override { output_.expire(&out); }
 
  private:
   ResponseOutput output_;
