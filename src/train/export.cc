@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "compute/quant/format.h"
@@ -25,6 +26,16 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kTemplateBytesMax = 1 << 20;
+
+// The "chat_template" of a directory's tokenizer_config.json; empty: there is none.
+std::string configured_template(const std::string& path) {
+  const auto text = read_file(path + "/tokenizer_config.json", kTemplateBytesMax);
+  if (!text.ok()) return "";
+  const absl::StatusOr<Json> json = parse_json(*text);
+  if (!json.ok() || !json->is_object()) return "";
+  const auto found = json->find("chat_template");
+  return found != json->end() && found->is_string() ? found->get<std::string>() : "";
+}
 
 ModelSpec spec_of(const DecoderShape& shape) {
   ModelSpec spec;
@@ -103,7 +114,8 @@ absl::StatusOr<RunTokenizer> open_tokenizer(const std::string& path,
   std::string template_path = chat_template_path;
   const std::string own = path + "/chat_template.jinja";
   if (template_path.empty() && fs::exists(own)) template_path = own;
-  run.chat_template = default_chat_template();
+  run.chat_template = configured_template(path);
+  if (run.chat_template.empty()) run.chat_template = default_chat_template();
   if (!template_path.empty()) {
     BRISK_ASSIGN_OR_RETURN(run.chat_template, read_file(template_path, kTemplateBytesMax));
   }
