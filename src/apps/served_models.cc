@@ -97,10 +97,13 @@ void add_served_models_options(CLI::App& app, ServedModelsOptions* options) {
                  "how the model writes calls of tools; auto: as its chat template shows")
       ->check(CLI::IsMember(api::tool_call_syntax_choices()))
       ->capture_default_str();
-  app.add_option("--pooling", options->base.pooling,
-                 "how embeddings are made of hidden states: their mean, or the last token's")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Pooling>{{"mean", Pooling::kMean}, {"last", Pooling::kLast}}))
+  app.add_option_function<std::string>(
+         "--pooling",
+         [options](const std::string& name) {
+           options->base.pooling = name == "last" ? Pooling::kLast : Pooling::kMean;
+         },
+         "how embeddings are made of hidden states: their mean, or the last token's")
+      ->check(CLI::IsMember({"mean", "last"}))
       ->default_str("mean");
   app.add_option("--served-model-name", options->names,
                  "names that requests may use; the first is shown")

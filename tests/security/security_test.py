@@ -388,7 +388,7 @@ class LimitsTest(Directory):
             last = streamed.body.decode().rstrip().split("\n\n")[-1]
             self.assertEqual(json.loads(last.removeprefix("data: "))["error"]["code"], "timeout")
             chat = {"messages": [{"role": "user", "content": "Tell me a story."}], "stream": True}
-            streamed = server.ask("POST", "/v1/chat/completions", json.dumps(chat | long))
+            streamed = server.ask("POST", "/v1/chat/completions", json.dumps(chat | long | {"max_tokens": 200}))
             self.assertEqual(streamed.status, 200)
             last = streamed.body.decode().rstrip().split("\n\n")[-1]
             self.assertEqual(json.loads(last.removeprefix("data: "))["error"]["code"], "timeout")
