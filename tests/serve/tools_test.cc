@@ -206,6 +206,21 @@ TEST_F(ToolsTest, RefusesMessagesWhoseCallsAndResultsDoNotFit) {
   EXPECT_EQ(answer.status, 200) << answer.raw.body;
 }
 
+// Adding the member that was missing moved the name that was read after it.
+TEST_F(ToolsTest, ACallWithoutArgumentsHasNone) {
+  start();
+  for (const char* function :
+       {R"({"name":"f"})", R"({"name":"f","arguments":""})", R"({"name":"f","arguments":null})"}) {
+    const Answer answer =
+        post("/v1/chat/completions",
+             fmt::format(
+                 R"({{"messages":[{{"role":"assistant","tool_calls":[{{"id":"c","function":{}}}]}},
+                       {{"role":"tool","content":"a$","tool_call_id":"c"}}]}})",
+                 function));
+    EXPECT_EQ(answer.status, 200) << answer.raw.body;
+  }
+}
+
 class ShippedToolsTest : public test::ShippedModelTest {};
 
 TEST_F(ShippedToolsTest, TheModelCallsWhatItNeeds) {
