@@ -38,7 +38,7 @@ class Shipped(unittest.TestCase):
         self.assertIn("I am brisk", said)
 
     def test_the_default_solves_what_its_card_says_it_does(self):
-        tasks = "add,copy,reverse,sort,json"
+        tasks = "add,subtract,multiply,compare,copy,reverse,sort,json,system,tool,dialogue"
         said = brisk("eval", str(MODELS / "brisk-small"), "--tasks", tasks, "--level", "easy",
                      "--count", "20", "--threads", "1", "--json")
         report = json.loads(said)
