@@ -3,6 +3,7 @@
 // whether its prefix was cached, whether it was preempted, or how many threads there are.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -221,8 +222,8 @@ TEST_P(Invariance, SixteenBitCachesKeepTheContractToo) {
 // Prompts of 64 tokens and more are stored; a second engine, as after a restart, finds them.
 TEST_P(Invariance, PrefixesFromTheDiskEqualComputedOnes) {
   for (const KvDType dtype : {KvDType::kAuto, KvDType::kBF16, KvDType::kInt8}) {
-    const std::string directory = fmt::format("{}brisk_invariance_store_{}", testing::TempDir(),
-                                              testing::UnitTest::GetInstance()->random_seed());
+    const std::string directory =
+        fmt::format("{}brisk_invariance_store_{}", testing::TempDir(), ::getpid());
     std::filesystem::remove_all(directory);
     EngineOptions options = small_engine();
     options.kv_dtype = dtype;

@@ -203,12 +203,15 @@ TEST(Engine, AllocatesNothingInASteadyStep) {
   is_counted = false;
   open = true;
   open.notify_all();
-  // Nobody takes events yet, so that their queues become larger than any that is needed later.
-  while (decoded() < 440) std::this_thread::yield();
   const auto take_all = [&] {
     for (const auto& generation : generations) generation->take();
   };
-  take_all();
+  // Events are taken seldom, so that their queues become larger than any that is needed later,
+  // however long this thread is kept waiting.
+  for (const int64_t tokens : {220, 440}) {
+    while (decoded() < tokens) std::this_thread::yield();
+    take_all();
+  }
   // Tables and token lists double now and then; from 540 to 740 tokens neither does.
   const int64_t before = allocations;
   int64_t last = before;
