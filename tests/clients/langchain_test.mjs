@@ -46,8 +46,8 @@ const tests = {
   },
 
   async batches() {
-    const answers = await make().batch(["Copy: a b", "Copy: c d", "Copy: e f"]);
-    assert.deepEqual(answers.map((answer) => answer.content), ["a b", "c d", "e f"]);
+    const answers = await make().batch(["Copy: a b g", "Copy: c d h", "Copy: e f k"]);
+    assert.deepEqual(answers.map((answer) => answer.content), ["a b g", "c d h", "e f k"]);
   },
 
   async callsTools() {
