@@ -240,15 +240,9 @@ class Binder {
     return linear;
   }
 
-  // Some Hugging Face files name tensors below the causal-LM wrapper ("transformer.h.0...").
   const Tensor* find(const std::string& name) const {
-    if (name.empty()) return nullptr;
-    if (const Tensor* tensor = checkpoint_.find(name)) return tensor;
-    if (checkpoint_.config.layout != Layout::kHuggingFace) return nullptr;
-    for (const char* prefix : {"transformer.", "language_model.", "model.language_model."}) {
-      if (const Tensor* tensor = checkpoint_.find(prefix + name)) return tensor;
-    }
-    return nullptr;
+    const NamedTensor* named = name.empty() ? nullptr : checkpoint_.find_weight(name);
+    return named == nullptr ? nullptr : &named->tensor;
   }
 
   static absl::Status missing(const std::string& name) {

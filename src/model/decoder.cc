@@ -53,6 +53,13 @@ void largest(std::span<const float> probabilities, std::span<int32_t> indices,
   }
 }
 
+// REQUIRES: the same shape.
+void copy_rows(ConstMatView from, MatView to) {
+  for (int64_t r = 0; r < to.rows; ++r) {
+    std::memcpy(to.row(r), from.row(r), static_cast<size_t>(to.cols) * sizeof(float));
+  }
+}
+
 }  // namespace
 
 int64_t step_memory_bytes(const ModelSpec& spec, const DecoderOptions& options, int threads) {
@@ -121,13 +128,17 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
   }
 }
 
-MatView Decoder::forward(const StepBatch& batch) {
+void Decoder::begin(const StepBatch& batch) {
   rows_ = static_cast<int64_t>(batch.tokens.size());
-  const auto wanted = static_cast<int64_t>(batch.logits_rows.size());
-  BRISK_CHECK(rows_ >= 1 && rows_ <= options_.rows_max && wanted <= options_.logits_rows_max);
+  BRISK_CHECK(rows_ >= 1 && rows_ <= options_.rows_max);
+  BRISK_CHECK(std::ssize(batch.logits_rows) <= options_.logits_rows_max);
   lora_.begin(batch.slices, batch.adapters);
+}
+
+MatView Decoder::forward(const StepBatch& batch) {
+  begin(batch);
   team_.run([&](Worker worker) { run(worker, batch); });
-  return {logits_.data(), wanted, spec_.vocab_size, spec_.vocab_size};
+  return {logits_.data(), std::ssize(batch.logits_rows), spec_.vocab_size, spec_.vocab_size};
 }
 
 void Decoder::run(Worker worker, const StepBatch& batch) {
@@ -135,15 +146,40 @@ void Decoder::run(Worker worker, const StepBatch& batch) {
   embed(worker, batch);
   compute_angles(worker, batch);
   lap(worker, OpKind::kEmbed, kNoLayer);
-  for (size_t i = 0; i < spec_.layers.size(); ++i) {
-    attention_block(worker, batch, i);
-    if (spec_.layers[i].routed) {
-      routed_mlp(worker, i);
-    } else {
-      dense_mlp(worker, i);
-    }
-  }
+  for (size_t i = 0; i < spec_.layers.size(); ++i) block(worker, batch, i);
   head(worker, batch);
+}
+
+void Decoder::block(Worker worker, const StepBatch& batch, size_t index) {
+  attention_block(worker, batch, index);
+  if (spec_.layers[index].routed) {
+    routed_mlp(worker, index);
+  } else {
+    dense_mlp(worker, index);
+  }
+}
+
+void Decoder::embed_rows(const StepBatch& batch, MatView hidden) {
+  begin(batch);
+  team_.run([&](Worker worker) { embed(worker, batch); });
+  copy_rows(rows_of(x_, spec_.hidden_size), hidden);
+}
+
+void Decoder::run_layer(const StepBatch& batch, size_t layer, MatView hidden) {
+  begin(batch);
+  copy_rows(hidden, rows_of(x_, spec_.hidden_size));
+  team_.run([&](Worker worker) {
+    compute_angles(worker, batch);
+    block(worker, batch, layer);
+  });
+  copy_rows(rows_of(x_, spec_.hidden_size), hidden);
+}
+
+MatView Decoder::run_head(const StepBatch& batch, ConstMatView hidden) {
+  begin(batch);
+  copy_rows(hidden, rows_of(x_, spec_.hidden_size));
+  team_.run([&](Worker worker) { head(worker, batch); });
+  return {logits_.data(), std::ssize(batch.logits_rows), spec_.vocab_size, spec_.vocab_size};
 }
 
 void Decoder::embed(Worker worker, const StepBatch& batch) {
@@ -503,6 +539,9 @@ void Decoder::quantize_rows(Worker worker, MatView x) const {
 void Decoder::load_input(Worker worker, size_t index, ConstMatView input,
                          std::initializer_list<const Linear*> users,
                          std::initializer_list<LoraTarget> targets) {
+  if (observer_ != nullptr) {
+    observer_->observe(worker, index, input, {users.begin(), users.size()});
+  }
   const bool rounded = std::any_of(users.begin(), users.end(),
                                    [](const Linear* linear) { return linear->weight.is_packed(); });
   const bool adapted = lora_.is_active() && targets.size() > 0;

@@ -36,6 +36,16 @@ struct DecoderOptions {
   int64_t logits_rows_max = 256;  // of a step
 };
 
+// Sees what products are given while a step runs: how calibration looks into a model.
+class InputObserver {
+ public:
+  virtual ~InputObserver() = default;
+  // Every member of the team calls it, with the same arguments; `input` (rows, depth) changes only
+  // when all have returned. `users`: the products it is for, of `layer` (the head's: SIZE_MAX).
+  virtual void observe(Worker worker, size_t layer, ConstMatView input,
+                       std::span<const Linear* const> users) = 0;
+};
+
 // Bytes that a Decoder allocates. Sizes that a checkpoint only claims may make it anything.
 int64_t step_memory_bytes(const ModelSpec& spec, const DecoderOptions& options, int threads);
 
@@ -54,6 +64,13 @@ class Decoder {
   // REQUIRES: rows and logits rows within the options; the KV of all earlier positions is there.
   MatView forward(const StepBatch& batch);
 
+  // forward() in pieces, for who changes weights on the way: `hidden` (rows, hidden_size) becomes
+  // the rows' embeddings; what `layer` makes of it; and logits are made from it, as by forward().
+  // The bits are those of forward().
+  void embed_rows(const StepBatch& batch, MatView hidden);
+  void run_layer(const StepBatch& batch, size_t layer, MatView hidden);
+  MatView run_head(const StepBatch& batch, ConstMatView hidden);
+
   // The final hidden state of a row of the last step, normed as the head sees it; `state` has
   // hidden_size elements. REQUIRES: `row` is one of that step's; nobody runs a step.
   void final_hidden(int64_t row, std::span<float> state) const;
@@ -62,8 +79,13 @@ class Decoder {
   // has as many members as the team, and outlives its use.
   void set_trace(OpTrace* trace) { trace_ = trace; }
 
+  // From the next step on (null: nobody). REQUIRES: it outlives its use.
+  void set_observer(InputObserver* observer) { observer_ = observer; }
+
  private:
+  void begin(const StepBatch& batch);
   void run(Worker worker, const StepBatch& batch);
+  void block(Worker worker, const StepBatch& batch, size_t layer);
   void embed(Worker worker, const StepBatch& batch);
   void compute_angles(Worker worker, const StepBatch& batch);
   void attention_block(Worker worker, const StepBatch& batch, size_t layer);
@@ -106,6 +128,7 @@ class Decoder {
   const DecoderOptions options_;
 
   OpTrace* trace_ = nullptr;
+  InputObserver* observer_ = nullptr;
   int64_t rows_ = 0;           // of the step that runs
   std::vector<float> x_;       // (rows, hidden): the residual stream
   std::vector<float> h_;       // (rows, hidden): a normed copy, input of products

@@ -72,12 +72,22 @@ absl::StatusOr<std::shared_ptr<const Model>> load_model(const std::string& path,
   return model;
 }
 
-absl::StatusOr<std::shared_ptr<const Model>> make_model(
+absl::StatusOr<std::unique_ptr<Model>> make_editable_model(
     std::shared_ptr<const Checkpoint> checkpoint, std::string name, const LoadOptions& options) {
-  auto model = std::make_shared<Model>();
+  auto model = std::make_unique<Model>();
   model->name = std::move(name);
   BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
   BRISK_RETURN_IF_ERROR(bind(std::move(checkpoint), options, model.get()));
+  if (model->checkpoint->tokenizer.kind != TokenizerKind::kNone) {
+    BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(model->checkpoint->tokenizer));
+  }
+  return model;
+}
+
+absl::StatusOr<std::shared_ptr<const Model>> make_model(
+    std::shared_ptr<const Checkpoint> checkpoint, std::string name, const LoadOptions& options) {
+  BRISK_ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
+                         make_editable_model(std::move(checkpoint), std::move(name), options));
   if (options.activations == Activations::kInt8) {
     BRISK_RETURN_IF_ERROR(pack_weights(*model->kernels,
                                        {.threads = options.threads,
@@ -85,10 +95,7 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
                                         .progress = options.progress},
                                        &model->weights));
   }
-  if (model->checkpoint->tokenizer.kind != TokenizerKind::kNone) {
-    BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(model->checkpoint->tokenizer));
-  }
-  return model;
+  return std::shared_ptr<const Model>(std::move(model));
 }
 
 absl::StatusOr<ModelOutline> outline_model(const std::string& path, const LoadOptions& options) {

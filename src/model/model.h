@@ -57,6 +57,12 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
     std::shared_ptr<const Checkpoint> checkpoint, std::string name,
     const LoadOptions& options = {});
 
+// The same without packing, for who will change it: products decode weights wherever they are used,
+// as with Activations::kF32, so that a matrix may be replaced by any other of its shape.
+absl::StatusOr<std::unique_ptr<Model>> make_editable_model(
+    std::shared_ptr<const Checkpoint> checkpoint, std::string name,
+    const LoadOptions& options = {});
+
 // What is known of a model before its weights are read.
 struct ModelOutline {
   std::shared_ptr<const Model> model;  // not to be run: nothing is packed, there is no tokenizer

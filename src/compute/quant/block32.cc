@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "compute/quant/codecs.h"
+#include "compute/quant/search.h"
 
 namespace brisk::quant {
 namespace {
@@ -30,14 +31,16 @@ float extreme(const float* in) {
   return value;
 }
 
-// Low 4 bits of 32 codes into 16 bytes; the fifth bits into `fifth` where given (bit i: value i).
-void pack_codes(const int* codes, std::byte* packed, std::byte* fifth) {
+// Low 4 bits of 32 codes + zero into 16 bytes; the fifth bits into `fifth` where given (bit i:
+// value i).
+void pack_codes(const int* codes, int zero, std::byte* packed, std::byte* fifth) {
   for (int j = 0; j < kHalf; ++j) {
-    packed[j] = static_cast<std::byte>((codes[j] & 15) | (codes[j + kHalf] & 15) << 4);
+    packed[j] =
+        static_cast<std::byte>(((codes[j] + zero) & 15) | ((codes[j + kHalf] + zero) & 15) << 4);
   }
   if (fifth == nullptr) return;
   uint32_t bits = 0;
-  for (int i = 0; i < kBlock; ++i) bits |= static_cast<uint32_t>(codes[i] >> 4 & 1) << i;
+  for (int i = 0; i < kBlock; ++i) bits |= static_cast<uint32_t>((codes[i] + zero) >> 4 & 1) << i;
   std::memcpy(fifth, &bits, sizeof bits);
 }
 
@@ -50,23 +53,33 @@ void unpack_codes(const std::byte* packed, const std::byte* fifth, int* codes) {
   }
 }
 
-// Codes of values = (code - zero) * scale. The scale is chosen so that the extreme value is exactly
-// code 0 (the side of zero that has one code more).
-void symmetric_codes(const float* in, int zero, std::byte* scale, int* codes) {
-  const float stored = store_f16_scale(extreme(in) / static_cast<float>(-zero), scale);
-  const float inverse = inverse_or_zero(stored);
-  for (int i = 0; i < kBlock; ++i) {
-    codes[i] = nearest(in[i] * inverse, -zero, zero - 1) + zero;
-  }
+// The scale of values = scale * code, code in [-zero, zero - 1]. Without a search the extreme value
+// is exactly -zero (the side of zero that has one code more).
+void fit_symmetric(const GridFit& fit, int zero, std::byte* scale) {
+  store_f16_scale(fit.search ? search_symmetric(fit.values, fit.importance, kBlock, -zero, zero - 1)
+                             : extreme(fit.values) / static_cast<float>(-zero),
+                  scale);
 }
 
-// Codes of values = code * scale + minimum, code in [0, code_max].
-void affine_codes(const float* in, int code_max, std::byte* scale, std::byte* minimum, int* codes) {
-  const auto [low, high] = std::minmax_element(in, in + kBlock);
+// Scale and minimum of values = code * scale + minimum, code in [0, code_max].
+void fit_affine(const GridFit& fit, int code_max, std::byte* scale, std::byte* minimum) {
+  if (fit.search) {
+    const AffineFit best = search_affine(fit.values, fit.importance, kBlock, code_max, -INFINITY);
+    store_f16_scale(-best.offset, minimum);
+    store_f16_scale(best.step, scale);
+    return;
+  }
+  const auto [low, high] = std::minmax_element(fit.values, fit.values + kBlock);
   const float offset = store_f16_scale(*low, minimum);
-  const float step = store_f16_scale((*high - offset) / static_cast<float>(code_max), scale);
-  const float inverse = inverse_or_zero(step);
-  for (int i = 0; i < kBlock; ++i) codes[i] = nearest((in[i] - offset) * inverse, 0, code_max);
+  store_f16_scale((*high - offset) / static_cast<float>(code_max), scale);
+}
+
+Grid grid_of(float step, float offset, int code_min, int code_max) {
+  return {.step = step,
+          .inverse = inverse_or_zero(step),
+          .offset = offset,
+          .code_min = code_min,
+          .code_max = code_max};
 }
 
 }  // namespace
@@ -81,14 +94,22 @@ void decode_q8_0(const std::byte* blocks, int64_t values, float* out) {
   }
 }
 
+void fit_q8_0(const GridFit& fit, std::byte* block) {
+  store_f16_scale(fit.search ? search_symmetric(fit.values, fit.importance, kBlock, -127, 127)
+                             : largest_magnitude(fit.values) / 127,
+                  block);
+}
+
+void grids_q8_0(const std::byte* block, Grid* grid) {
+  *grid = grid_of(load_f16(block), 0, -127, 127);
+}
+
+void store_q8_0(const int* codes, std::byte* block) {
+  for (int i = 0; i < kBlock; ++i) block[2 + i] = static_cast<std::byte>(codes[i]);
+}
+
 void encode_q8_0(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kBlock, in += kBlock, blocks += 34) {
-    const float scale = store_f16_scale(largest_magnitude(in) / 127, blocks);
-    const float inverse = inverse_or_zero(scale);
-    for (int i = 0; i < kBlock; ++i) {
-      blocks[2 + i] = static_cast<std::byte>(nearest(in[i] * inverse, -127, 127));
-    }
-  }
+  encode_covering(*grid_format(DType::kQ8_0), in, values, blocks);
 }
 
 // f16 scale, 16 bytes of codes; value = (code - 8) * scale.
@@ -102,12 +123,14 @@ void decode_q4_0(const std::byte* blocks, int64_t values, float* out) {
   }
 }
 
+void fit_q4_0(const GridFit& fit, std::byte* block) { fit_symmetric(fit, 8, block); }
+
+void grids_q4_0(const std::byte* block, Grid* grid) { *grid = grid_of(load_f16(block), 0, -8, 7); }
+
+void store_q4_0(const int* codes, std::byte* block) { pack_codes(codes, 8, block + 2, nullptr); }
+
 void encode_q4_0(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kBlock, in += kBlock, blocks += 18) {
-    int codes[kBlock];
-    symmetric_codes(in, 8, blocks, codes);
-    pack_codes(codes, blocks + 2, nullptr);
-  }
+  encode_covering(*grid_format(DType::kQ4_0), in, values, blocks);
 }
 
 // f16 scale, f16 minimum, 16 bytes of codes; value = code * scale + minimum.
@@ -121,12 +144,16 @@ void decode_q4_1(const std::byte* blocks, int64_t values, float* out) {
   }
 }
 
+void fit_q4_1(const GridFit& fit, std::byte* block) { fit_affine(fit, 15, block, block + 2); }
+
+void grids_q4_1(const std::byte* block, Grid* grid) {
+  *grid = grid_of(load_f16(block), load_f16(block + 2), 0, 15);
+}
+
+void store_q4_1(const int* codes, std::byte* block) { pack_codes(codes, 0, block + 4, nullptr); }
+
 void encode_q4_1(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kBlock, in += kBlock, blocks += 20) {
-    int codes[kBlock];
-    affine_codes(in, 15, blocks, blocks + 2, codes);
-    pack_codes(codes, blocks + 4, nullptr);
-  }
+  encode_covering(*grid_format(DType::kQ4_1), in, values, blocks);
 }
 
 // f16 scale, 4 bytes of fifth bits, 16 bytes of codes; value = (code - 16) * scale.
@@ -139,12 +166,16 @@ void decode_q5_0(const std::byte* blocks, int64_t values, float* out) {
   }
 }
 
+void fit_q5_0(const GridFit& fit, std::byte* block) { fit_symmetric(fit, 16, block); }
+
+void grids_q5_0(const std::byte* block, Grid* grid) {
+  *grid = grid_of(load_f16(block), 0, -16, 15);
+}
+
+void store_q5_0(const int* codes, std::byte* block) { pack_codes(codes, 16, block + 6, block + 2); }
+
 void encode_q5_0(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kBlock, in += kBlock, blocks += 22) {
-    int codes[kBlock];
-    symmetric_codes(in, 16, blocks, codes);
-    pack_codes(codes, blocks + 6, blocks + 2);
-  }
+  encode_covering(*grid_format(DType::kQ5_0), in, values, blocks);
 }
 
 // f16 scale, f16 minimum, 4 bytes of fifth bits, 16 bytes of codes; value = code * scale + minimum.
@@ -158,12 +189,16 @@ void decode_q5_1(const std::byte* blocks, int64_t values, float* out) {
   }
 }
 
+void fit_q5_1(const GridFit& fit, std::byte* block) { fit_affine(fit, 31, block, block + 2); }
+
+void grids_q5_1(const std::byte* block, Grid* grid) {
+  *grid = grid_of(load_f16(block), load_f16(block + 2), 0, 31);
+}
+
+void store_q5_1(const int* codes, std::byte* block) { pack_codes(codes, 0, block + 8, block + 4); }
+
 void encode_q5_1(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kBlock, in += kBlock, blocks += 24) {
-    int codes[kBlock];
-    affine_codes(in, 31, blocks, blocks + 2, codes);
-    pack_codes(codes, blocks + 8, blocks + 4);
-  }
+  encode_covering(*grid_format(DType::kQ5_1), in, values, blocks);
 }
 
 }  // namespace brisk::quant

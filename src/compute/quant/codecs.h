@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "compute/quant/grids.h"
 #include "compute/tensor/half.h"
 
 namespace brisk::quant {
@@ -33,6 +34,23 @@ void decode_q5_0(const std::byte* blocks, int64_t values, float* out);
 void encode_q5_0(const float* in, int64_t values, std::byte* blocks);
 void decode_q5_1(const std::byte* blocks, int64_t values, float* out);
 void encode_q5_1(const float* in, int64_t values, std::byte* blocks);
+
+// Their grids (grids.h).
+void fit_q8_0(const GridFit& fit, std::byte* block);
+void grids_q8_0(const std::byte* block, Grid* grid);
+void store_q8_0(const int* codes, std::byte* block);
+void fit_q4_0(const GridFit& fit, std::byte* block);
+void grids_q4_0(const std::byte* block, Grid* grid);
+void store_q4_0(const int* codes, std::byte* block);
+void fit_q4_1(const GridFit& fit, std::byte* block);
+void grids_q4_1(const std::byte* block, Grid* grid);
+void store_q4_1(const int* codes, std::byte* block);
+void fit_q5_0(const GridFit& fit, std::byte* block);
+void grids_q5_0(const std::byte* block, Grid* grid);
+void store_q5_0(const int* codes, std::byte* block);
+void fit_q5_1(const GridFit& fit, std::byte* block);
+void grids_q5_1(const std::byte* block, Grid* grid);
+void store_q5_1(const int* codes, std::byte* block);
 
 // nonlinear.cc
 void decode_iq4_nl(const std::byte* blocks, int64_t values, float* out);
@@ -60,6 +78,12 @@ void decode_q6_k(const std::byte* blocks, int64_t values, float* out);
 // k_quants_encode.cc
 void encode_q4_k(const float* in, int64_t values, std::byte* blocks);
 void encode_q6_k(const float* in, int64_t values, std::byte* blocks);
+void fit_q4_k(const GridFit& fit, std::byte* block);
+void grids_q4_k(const std::byte* block, Grid* grids);
+void store_q4_k(const int* codes, std::byte* block);
+void fit_q6_k(const GridFit& fit, std::byte* block);
+void grids_q6_k(const std::byte* block, Grid* grids);
+void store_q6_k(const int* codes, std::byte* block);
 
 inline float load_f16(const std::byte* at) {
   uint16_t bits;

@@ -5,17 +5,12 @@
 
 #include "compute/quant/codecs.h"
 #include "compute/quant/k_scales.h"
+#include "compute/quant/search.h"
 
 namespace brisk::quant {
 namespace {
 
 constexpr int kSuper = 256;
-
-// values ~ step * code - offset, offset >= 0, code in [0, code_max].
-struct AffineFit {
-  float step = 0;
-  float offset = 0;
-};
 
 // The least-squares step and offset for codes that are already chosen; `fallback` when they say
 // nothing (all codes equal) or would need a negative offset, which the format cannot store.
@@ -101,62 +96,100 @@ float fit_symmetric_16(const float* in) {
 
 }  // namespace
 
+void fit_q4_k(const GridFit& fit, std::byte* block) {
+  AffineFit fits[8];
+  float step_max = 0, offset_max = 0;
+  for (int run = 0; run < 8; ++run) {
+    const float* values = fit.values + run * 32;
+    const float* importance = fit.importance == nullptr ? nullptr : fit.importance + run * 32;
+    fits[run] =
+        fit.search ? search_affine(values, importance, 32, 15, 0) : fit_affine(values, 32, 15);
+    step_max = std::max(step_max, fits[run].step);
+    offset_max = std::max(offset_max, fits[run].offset);
+  }
+  const float scale = store_f16_scale(step_max / 63, block);
+  const float minimum = store_f16_scale(offset_max / 63, block + 2);
+  KScales runs;
+  for (int run = 0; run < 8; ++run) {
+    runs.scale[run] = static_cast<uint8_t>(nearest(fits[run].step * inverse_or_zero(scale), 0, 63));
+    runs.minimum[run] =
+        static_cast<uint8_t>(nearest(fits[run].offset * inverse_or_zero(minimum), 0, 63));
+  }
+  pack_k_scales(runs, reinterpret_cast<uint8_t*>(block + 4));
+}
+
+void grids_q4_k(const std::byte* block, Grid* grids) {
+  const float scale = load_f16(block), minimum = load_f16(block + 2);
+  const KScales runs = unpack_k_scales(reinterpret_cast<const uint8_t*>(block + 4));
+  for (int run = 0; run < 8; ++run) {
+    const float step = scale * static_cast<float>(runs.scale[run]);
+    grids[run] = {.step = step,
+                  .inverse = inverse_or_zero(step),
+                  .offset = -(minimum * static_cast<float>(runs.minimum[run])),
+                  .code_min = 0,
+                  .code_max = 15};
+  }
+}
+
+void store_q4_k(const int* codes, std::byte* block) {
+  uint8_t* packed = reinterpret_cast<uint8_t*>(block + 16);
+  for (int pair = 0; pair < 4; ++pair) {
+    for (int l = 0; l < 32; ++l) {
+      const int* low = codes + pair * 64 + l;
+      packed[pair * 32 + l] = static_cast<uint8_t>(low[0] | low[32] << 4);
+    }
+  }
+}
+
 void encode_q4_k(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kSuper, in += kSuper, blocks += 144) {
-    AffineFit fits[8];
-    float step_max = 0, offset_max = 0;
-    for (int run = 0; run < 8; ++run) {
-      fits[run] = fit_affine(in + run * 32, 32, 15);
-      step_max = std::max(step_max, fits[run].step);
-      offset_max = std::max(offset_max, fits[run].offset);
-    }
-    const float scale = store_f16_scale(step_max / 63, blocks);
-    const float minimum = store_f16_scale(offset_max / 63, blocks + 2);
-    KScales runs;
-    uint8_t* packed = reinterpret_cast<uint8_t*>(blocks + 16);
-    for (int run = 0; run < 8; ++run) {
-      const int s = nearest(fits[run].step * inverse_or_zero(scale), 0, 63);
-      const int m = nearest(fits[run].offset * inverse_or_zero(minimum), 0, 63);
-      runs.scale[run] = static_cast<uint8_t>(s);
-      runs.minimum[run] = static_cast<uint8_t>(m);
-      const float offset = minimum * static_cast<float>(m);
-      const float inverse = inverse_or_zero(scale * static_cast<float>(s));
-      for (int l = 0; l < 32; ++l) {
-        const int code = nearest((in[run * 32 + l] + offset) * inverse, 0, 15);
-        uint8_t& byte = packed[run / 2 * 32 + l];
-        byte = static_cast<uint8_t>(run % 2 == 0 ? code : byte | code << 4);
-      }
-    }
-    pack_k_scales(runs, reinterpret_cast<uint8_t*>(blocks + 4));
+  encode_covering(*grid_format(DType::kQ4_K), in, values, blocks);
+}
+
+void fit_q6_k(const GridFit& fit, std::byte* block) {
+  float steps[16];
+  float extreme = 0;
+  for (int run = 0; run < 16; ++run) {
+    const float* values = fit.values + run * 16;
+    const float* importance = fit.importance == nullptr ? nullptr : fit.importance + run * 16;
+    steps[run] =
+        fit.search ? search_symmetric(values, importance, 16, -32, 31) : fit_symmetric_16(values);
+    if (std::abs(steps[run]) > std::abs(extreme)) extreme = steps[run];
+  }
+  const float scale = store_f16_scale(extreme / -128, block + 208);
+  for (int run = 0; run < 16; ++run) {
+    block[192 + run] =
+        static_cast<std::byte>(nearest(steps[run] * inverse_or_zero(scale), -128, 127));
+  }
+}
+
+void grids_q6_k(const std::byte* block, Grid* grids) {
+  const float scale = load_f16(block + 208);
+  for (int run = 0; run < 16; ++run) {
+    const float step = scale * static_cast<float>(std::to_integer<int8_t>(block[192 + run]));
+    grids[run] = {.step = step,
+                  .inverse = inverse_or_zero(step),
+                  .offset = 0,
+                  .code_min = -32,
+                  .code_max = 31};
+  }
+}
+
+void store_q6_k(const int* codes, std::byte* block) {
+  uint8_t* low = reinterpret_cast<uint8_t*>(block);
+  uint8_t* high = reinterpret_cast<uint8_t*>(block + 128);
+  std::memset(block, 0, 192);
+  for (int i = 0; i < kSuper; ++i) {
+    const int code = codes[i] + 32;
+    const int half = i / 128, within = i % 128;
+    uint8_t& low_byte = low[half * 64 + within % 64];
+    uint8_t& high_byte = high[half * 32 + within % 32];
+    low_byte = static_cast<uint8_t>(low_byte | (code & 15) << (within / 64 * 4));
+    high_byte = static_cast<uint8_t>(high_byte | (code >> 4) << (within / 32 * 2));
   }
 }
 
 void encode_q6_k(const float* in, int64_t values, std::byte* blocks) {
-  for (int64_t at = 0; at < values; at += kSuper, in += kSuper, blocks += 210) {
-    float steps[16];
-    float extreme = 0;
-    for (int run = 0; run < 16; ++run) {
-      steps[run] = fit_symmetric_16(in + run * 16);
-      if (std::abs(steps[run]) > std::abs(extreme)) extreme = steps[run];
-    }
-    uint8_t* low = reinterpret_cast<uint8_t*>(blocks);
-    uint8_t* high = reinterpret_cast<uint8_t*>(blocks + 128);
-    std::memset(blocks, 0, 192);
-    const float scale = store_f16_scale(extreme / -128, blocks + 208);
-    for (int run = 0; run < 16; ++run) {
-      const int s = nearest(steps[run] * inverse_or_zero(scale), -128, 127);
-      blocks[192 + run] = static_cast<std::byte>(s);
-      const float inverse = inverse_or_zero(scale * static_cast<float>(s));
-      for (int i = run * 16; i < run * 16 + 16; ++i) {
-        const int code = nearest(in[i] * inverse, -32, 31) + 32;
-        const int half = i / 128, within = i % 128;
-        uint8_t& low_byte = low[half * 64 + within % 64];
-        uint8_t& high_byte = high[half * 32 + within % 32];
-        low_byte = static_cast<uint8_t>(low_byte | (code & 15) << (within / 64 * 4));
-        high_byte = static_cast<uint8_t>(high_byte | (code >> 4) << (within / 32 * 2));
-      }
-    }
-  }
+  encode_covering(*grid_format(DType::kQ6_K), in, values, blocks);
 }
 
 }  // namespace brisk::quant

@@ -49,6 +49,20 @@ void share_end_tokens(Checkpoint& checkpoint) {
 
 }  // namespace
 
+const NamedTensor* Checkpoint::find_weight(std::string_view name) const {
+  const auto named = [this](std::string_view at) -> const NamedTensor* {
+    const auto it = index.find(absl::string_view(at.data(), at.size()));
+    return it == index.end() ? nullptr : &tensors[it->second];
+  };
+  const NamedTensor* found = named(name);
+  if (found != nullptr || config.layout != Layout::kHuggingFace) return found;
+  for (const char* prefix : {"transformer.", "language_model.", "model.language_model."}) {
+    found = named(fmt::format("{}{}", prefix, name));
+    if (found != nullptr) break;
+  }
+  return found;
+}
+
 absl::StatusOr<std::shared_ptr<const Checkpoint>> open_checkpoint(const std::string& path,
                                                                   const OpenOptions& options) {
   auto checkpoint = std::make_shared<Checkpoint>();

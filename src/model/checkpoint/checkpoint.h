@@ -41,6 +41,9 @@ struct Checkpoint {
     const auto it = index.find(absl::string_view(name.data(), name.size()));
     return it == index.end() ? nullptr : &tensors[it->second].tensor;
   }
+
+  // Also below the wrappers' prefixes that some Hugging Face files have ("transformer.h.0...").
+  const NamedTensor* find_weight(std::string_view name) const;
 };
 
 struct OpenOptions {

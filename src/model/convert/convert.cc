@@ -46,7 +46,7 @@ absl::Status choose_formats(const Conversion& conversion, const std::optional<Fo
                   : DType::kF32;
     }
     const bool encodes = format_of(dtype).encode != nullptr;
-    if (!encodes && !tensor.is_copy()) {
+    if (!encodes && !tensor.is_copy() && !tensor.keeps_bytes()) {
       return unsupported("{} in {} must be rewritten; choose another format with --dtype",
                          tensor.plan.name, format_of(dtype).name);
     }
@@ -78,6 +78,13 @@ absl::StatusOr<uint64_t> write_tensors(TensorFileWriter& writer,
   for (ConvertedTensor& tensor : tensors) {
     if (tensor.is_copy() && tensor.plan.dtype == tensor.sources.front()->dtype) {
       BRISK_RETURN_IF_ERROR(writer.append(tensor.sources.front()->data));
+      continue;
+    }
+    if (tensor.keeps_bytes()) {
+      const int64_t height = values_of(tensor.plan.shape) / tensor.plan.shape.back();
+      for (int64_t row = 0; row < height; ++row) {
+        BRISK_RETURN_IF_ERROR(writer.append(tensor.row_bytes(row)));
+      }
       continue;
     }
     tensor.prepare();
@@ -143,14 +150,20 @@ absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const st
 
 absl::StatusOr<ConvertResult> convert_checkpoint(const std::string& in, const std::string& out,
                                                  const ConvertOptions& options) {
+  BRISK_ASSIGN_OR_RETURN(const auto source,
+                         open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
+  return write_checkpoint(*source, in, out, options);
+}
+
+absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const std::string& in,
+                                               const std::string& out,
+                                               const ConvertOptions& options) {
   std::optional<FormatChoice> choice;
   if (!options.dtype.empty()) {
     BRISK_ASSIGN_OR_RETURN(choice, FormatChoice::parse(options.dtype));
   }
-  BRISK_ASSIGN_OR_RETURN(const auto source,
-                         open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
   const bool gguf = out.ends_with(".gguf");
-  auto conversion = plan_conversion(*source, gguf ? Layout::kGguf : Layout::kHuggingFace);
+  auto conversion = plan_conversion(source, gguf ? Layout::kGguf : Layout::kHuggingFace);
   if (!conversion.ok()) return annotate(conversion.status(), in);
   ConvertResult result;
   BRISK_ASSIGN_OR_RETURN(std::vector<ConvertedTensor> tensors,

@@ -7,6 +7,8 @@
 #include <functional>
 #include <string>
 
+#include "model/checkpoint/checkpoint.h"
+
 namespace brisk {
 
 struct ConvertOptions {
@@ -28,5 +30,11 @@ struct ConvertResult {
 // (transposed matrices: by one matrix).
 absl::StatusOr<ConvertResult> convert_checkpoint(const std::string& in, const std::string& out,
                                                  const ConvertOptions& options);
+
+// The same for a checkpoint that is open, or was made: `in` is where it came from, whose tokenizer
+// files are copied. Rows keep their bytes where the format stays.
+absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const std::string& in,
+                                               const std::string& out,
+                                               const ConvertOptions& options);
 
 }  // namespace brisk

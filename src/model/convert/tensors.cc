@@ -229,16 +229,11 @@ class Planner {
     return converted;
   }
 
-  // Also under the wrappers' prefixes that some Hugging Face files have.
   const Tensor* find(const std::string& name) {
-    const Tensor* tensor = conversion_.source->find(name);
-    for (const char* prefix : {"transformer.", "language_model.", "model.language_model."}) {
-      if (tensor == nullptr && conversion_.source->config.layout == Layout::kHuggingFace) {
-        tensor = conversion_.source->find(prefix + name);
-      }
-    }
-    if (tensor != nullptr) used_.insert(tensor);
-    return tensor;
+    const NamedTensor* named = name.empty() ? nullptr : conversion_.source->find_weight(name);
+    if (named == nullptr) return nullptr;
+    used_.insert(&named->tensor);
+    return &named->tensor;
   }
 
   const Conversion& conversion_;
@@ -258,6 +253,26 @@ void move_elements(const ConvertedTensor& tensor, float* out) {
 
 }  // namespace
 
+ConvertedTensor::Place ConvertedTensor::place_of(int64_t row) const {
+  const int64_t source_rows = sources.front()->values() / plan.shape.back();
+  if (head_dim != 0) row = rotated_row(row, head_dim, to_interleaved);
+  row += first_row;
+  return {sources[static_cast<size_t>(row / source_rows)], row % source_rows};
+}
+
+bool ConvertedTensor::keeps_bytes() const {
+  if (sources.empty() || plan.shape.size() < 2 || transposed || shift != 0) return false;
+  return std::all_of(sources.begin(), sources.end(), [this](const Tensor* source) {
+    return source->dtype == plan.dtype && source->scales.empty();
+  });
+}
+
+std::span<const std::byte> ConvertedTensor::row_bytes(int64_t row) const {
+  const auto size = static_cast<size_t>(bytes_of(plan.dtype, plan.shape.back()));
+  const Place place = place_of(row);
+  return place.source->data.subspan(static_cast<size_t>(place.row) * size, size);
+}
+
 void ConvertedTensor::rows(int64_t begin, int64_t count, float* out) const {
   const int64_t width = plan.shape.back();
   if (!values.empty()) {
@@ -265,13 +280,9 @@ void ConvertedTensor::rows(int64_t begin, int64_t count, float* out) const {
     return;
   }
   if (head_dim != 0 && plan.shape.size() == 1) return move_elements(*this, out);
-  const int64_t source_rows = sources.front()->values() / width;
   for (int64_t i = 0; i < count; ++i) {
-    int64_t row = begin + i;
-    if (head_dim != 0) row = rotated_row(row, head_dim, to_interleaved);
-    row += first_row;
-    const Tensor& source = *sources[static_cast<size_t>(row / source_rows)];
-    decode_values(source, row % source_rows * width, width, out + i * width);
+    const Place place = place_of(begin + i);
+    decode_values(*place.source, place.row * width, width, out + i * width);
   }
   for (int64_t i = 0; shift != 0 && i < count * width; ++i) out[i] += shift;
 }

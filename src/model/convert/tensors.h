@@ -3,7 +3,9 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/checkpoint/tensor_encoder.h"
@@ -29,12 +31,23 @@ struct ConvertedTensor {
            sources.front()->values() == values_of(plan.shape);
   }
 
+  // Its rows are rows of the sources, byte for byte, when the format stays.
+  bool keeps_bytes() const;
+  std::span<const std::byte> row_bytes(int64_t row) const;  // REQUIRES: keeps_bytes()
+
   // Rows [begin, begin + count), a row being the innermost dimension. Thread-safe after prepare().
   void rows(int64_t begin, int64_t count, float* out) const;
 
   // Decodes what must be seen as a whole (transposed sources) into `values`.
   void prepare();
   void release() { values = {}; }
+
+ private:
+  struct Place {
+    const Tensor* source;
+    int64_t row;
+  };
+  Place place_of(int64_t row) const;
 };
 
 // Every tensor of the target, in an order that its readers are used to. `unplaced` counts those of

@@ -1,0 +1,97 @@
+#include "compress/calibrate/input_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace brisk {
+namespace {
+
+// Rows [begin, end) of the sums: each is one member's.
+void add_sums(InputStatistics& statistics, ConstMatView input, Range columns) {
+  for (int64_t r = 0; r < input.rows; ++r) {
+    const float* x = input.row(r);
+    for (int64_t c = columns.begin; c < columns.end; ++c) {
+      const auto i = static_cast<size_t>(c);
+      const double value = static_cast<double>(x[c]);
+      statistics.sums_square[i] += value * value;
+      statistics.sums_abs[i] += std::abs(value);
+      statistics.max_abs[i] = std::max(statistics.max_abs[i], std::abs(x[c]));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<float> InputStatistics::mean_square() const {
+  std::vector<float> mean(sums_square.size());
+  for (size_t i = 0; i < mean.size(); ++i) {
+    mean[i] = static_cast<float>(sums_square[i] / static_cast<double>(std::max<int64_t>(rows, 1)));
+  }
+  return mean;
+}
+
+InputStatistics& InputCollector::prepare(ConstMatView input, std::span<const Linear* const> users) {
+  std::shared_ptr<InputStatistics>& slot = inputs_[users.front()];
+  if (slot == nullptr) {
+    slot = std::make_shared<InputStatistics>();
+    const auto depth = static_cast<size_t>(input.cols);
+    slot->depth = input.cols;
+    slot->sums_square.assign(depth, 0);
+    slot->sums_abs.assign(depth, 0);
+    slot->max_abs.assign(depth, 0);
+    if (options_.gram) slot->gram.assign(depth * depth, 0);
+  }
+  const std::shared_ptr<InputStatistics> shared = slot;
+  for (const Linear* user : users) inputs_[user] = shared;
+  return *shared;
+}
+
+void InputCollector::observe(Worker worker, size_t /*layer*/, ConstMatView input,
+                             std::span<const Linear* const> users) {
+  if (input.rows == 0) return;
+  if (worker.index == 0) {
+    InputStatistics& statistics = prepare(input, users);
+    transposed_.resize(static_cast<size_t>(input.cols * input.rows));
+    const int64_t every = options_.sample_rows == 0
+                              ? 0
+                              : std::max<int64_t>(1, options_.rows_expected / options_.sample_rows);
+    for (int64_t r = 0; r < input.rows; ++r, ++statistics.rows) {
+      if (every == 0 || statistics.rows % every != 0) continue;
+      if (statistics.sample_rows == options_.sample_rows) continue;
+      statistics.sample.insert(statistics.sample.end(), input.row(r), input.row(r) + input.cols);
+      ++statistics.sample_rows;
+    }
+  }
+  worker.sync();
+  InputStatistics& statistics = *inputs_.find(users.front())->second;
+  const Range mine = worker.share(input.cols, 16);
+  add_sums(statistics, input, mine);
+  if (options_.gram) {
+    for (int64_t c = mine.begin; c < mine.end; ++c) {
+      for (int64_t r = 0; r < input.rows; ++r) {
+        transposed_[static_cast<size_t>(c * input.rows + r)] = input.row(r)[c];
+      }
+    }
+    worker.sync();
+    // gram[i][j] += x_i . x_j over the rows: a product of the transposed input with itself.
+    kernels_.direct_f32({.x = transposed_.data(),
+                         .x_stride = input.rows,
+                         .rows = input.cols,
+                         .w = transposed_.data() + mine.begin * input.rows,
+                         .w_row_bytes = input.rows * static_cast<int64_t>(sizeof(float)),
+                         .cols = mine.end - mine.begin,
+                         .depth = input.rows,
+                         .bias = nullptr,
+                         .y = statistics.gram.data() + mine.begin,
+                         .y_stride = input.cols,
+                         .add = true});
+  }
+  worker.sync();
+}
+
+const InputStatistics* InputCollector::of(const Linear& linear) const {
+  const auto it = inputs_.find(&linear);
+  return it == inputs_.end() ? nullptr : it->second.get();
+}
+
+}  // namespace brisk

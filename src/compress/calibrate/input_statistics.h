@@ -1,0 +1,62 @@
+// What is known of the inputs of products: how large each input is, how they go together, and a few
+// of them to try things on.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/decoder.h"
+#include "model/weights.h"
+
+namespace brisk {
+
+// Of all products that share an input (q, k and v; gate and up; ...).
+struct InputStatistics {
+  int64_t depth = 0;
+  int64_t rows = 0;                 // that were seen
+  std::vector<double> sums_square;  // (depth): of x^2
+  std::vector<double> sums_abs;     // (depth): of |x|
+  std::vector<float> max_abs;       // (depth)
+  std::vector<float> gram;          // (depth, depth): of x x^T; empty: not asked for
+  std::vector<float> sample;        // (sample_rows, depth): every so-manieth row
+  int64_t sample_rows = 0;
+
+  std::vector<float> mean_square() const;  // (depth)
+};
+
+struct CollectOptions {
+  bool gram = false;
+  int64_t sample_rows = 0;  // kept of each input, at most
+  int64_t rows_expected = 0;
+};
+
+// Collects while a LayerStream looks at a layer. The team's members share the work; sums do not
+// depend on how many there are.
+class InputCollector : public InputObserver {
+ public:
+  // `kernels` outlive it.
+  InputCollector(const KernelTable& kernels, const CollectOptions& options)
+      : kernels_(kernels), options_(options) {}
+
+  void observe(Worker worker, size_t layer, ConstMatView input,
+               std::span<const Linear* const> users) override;
+
+  // Null: no row ever came to that product (an expert that nobody chose).
+  const InputStatistics* of(const Linear& linear) const;
+
+  void clear() { inputs_.clear(); }
+
+ private:
+  InputStatistics& prepare(ConstMatView input, std::span<const Linear* const> users);
+
+  const KernelTable& kernels_;
+  const CollectOptions options_;
+  absl::flat_hash_map<const Linear*, std::shared_ptr<InputStatistics>> inputs_;
+  std::vector<float> transposed_;  // (depth, rows) of the input that is being added
+};
+
+}  // namespace brisk

@@ -1,0 +1,40 @@
+// A checkpoint some of whose tensors are replaced, before it is written as a new one.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "model/checkpoint/checkpoint.h"
+
+namespace brisk {
+
+// One thread at a time, but rows may be filled by many.
+class CheckpointEdit {
+ public:
+  explicit CheckpointEdit(std::shared_ptr<const Checkpoint> source);
+
+  // The bytes of what takes the place of `old`, a tensor of the source: (shape) in `dtype`. The
+  // first call allocates them, zeroed; the next ones give the same. REQUIRES: the format keeps its
+  // scales with its values.
+  std::byte* replace(const NamedTensor& old, DType dtype, std::vector<int64_t> shape);
+
+  // Replaces a tensor by f32 values of the same shape.
+  void replace_values(const NamedTensor& old, const std::vector<float>& values);
+
+  // A view of the source with what was replaced; this edit outlives it.
+  Checkpoint edited() const;
+
+ private:
+  struct Replacement {
+    Tensor tensor;
+    std::unique_ptr<std::byte[]> bytes;
+  };
+
+  const std::shared_ptr<const Checkpoint> source_;
+  absl::flat_hash_map<const NamedTensor*, Replacement> replacements_;
+};
+
+}  // namespace brisk

@@ -1,0 +1,51 @@
+// GPTQ (Frantar, Ashkboos, Hoefler, Alistarh 2022, arXiv 2210.17323): inputs are rounded one after
+// the other, and those that are still to come make up for the error, as far as the inputs seen in
+// calibration go together.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "compute/quant/grids.h"
+#include "compute/sys/thread_team.h"
+
+namespace brisk {
+
+// The upper factor U of the inverse of H = gram + damping * mean(diagonal) * I, H^-1 = U^T U: row j
+// says what an error in input j asks of the inputs after it. Matrices with one input share it.
+class InverseFactor {
+ public:
+  // `gram`: (depth, depth), symmetric. Inputs that were never seen stand alone. The damping grows
+  // until the factorisation succeeds. Errors: InvalidArgument when the Gram matrix is not finite.
+  static absl::StatusOr<InverseFactor> create(std::span<const float> gram, int64_t depth,
+                                              double damping);
+
+  int64_t depth() const { return depth_; }
+  // (depth - j) values: of inputs j, j + 1, ...
+  const float* row_from_diagonal(int64_t j) const { return factor_.data() + j * depth_ + j; }
+  // (depth, depth), row-major; zero below the diagonal.
+  const float* data() const { return factor_.data(); }
+
+ private:
+  int64_t depth_ = 0;
+  std::vector<float> factor_;
+};
+
+// A matrix in the middle of its rounding.
+struct GptqMatrix {
+  float* weights = nullptr;  // (rows, depth): on return, what is left of them is no longer of use
+  int64_t rows = 0;
+  int64_t depth = 0;                  // a multiple of the format's block
+  const float* importance = nullptr;  // (depth): of the inputs, for choosing grids; null: all alike
+};
+
+// Writes rows of whole blocks to `blocks`. Rows do not depend on each other: the bytes are the same
+// for any number of threads.
+void gptq(ThreadTeam& team, const InverseFactor& factor, const GridFormat& format,
+          const GptqMatrix& matrix, std::byte* blocks);
+
+}  // namespace brisk
