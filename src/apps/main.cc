@@ -32,6 +32,8 @@ const std::vector<Command>& commands() {
       {"inspect", "what is in a checkpoint", add_inspect},
       {"convert", "a checkpoint in another layout or format", add_convert},
       {"compile", "pack a model's weights once, so that it opens at once", add_compile},
+      {"quantize", "a model's weights in fewer bits, chosen with what texts tell of its inputs",
+       add_quantize},
       {"synth", "write random weights in the shape of a real model", add_synth},
       {"completion", "completion of commands and flags for a shell", add_completion},
       {"man", "the manual page", add_man},

@@ -30,6 +30,18 @@ std::vector<float> InputStatistics::mean_square() const {
   return mean;
 }
 
+void InputStatistics::divide(std::span<const float> factors) {
+  const size_t n = factors.size();
+  for (size_t i = 0; i < n; ++i) {
+    const double factor = static_cast<double>(factors[i]);
+    sums_square[i] /= factor * factor;
+    sums_abs[i] /= factor;
+    max_abs[i] /= factors[i];
+  }
+  for (size_t i = 0; i < gram.size(); ++i) gram[i] /= factors[i / n] * factors[i % n];
+  for (size_t i = 0; i < sample.size(); ++i) sample[i] /= factors[i % n];
+}
+
 InputStatistics& InputCollector::prepare(ConstMatView input, std::span<const Linear* const> users) {
   std::shared_ptr<InputStatistics>& slot = inputs_[users.front()];
   if (slot == nullptr) {
@@ -89,7 +101,7 @@ void InputCollector::observe(Worker worker, size_t /*layer*/, ConstMatView input
   worker.sync();
 }
 
-const InputStatistics* InputCollector::of(const Linear& linear) const {
+InputStatistics* InputCollector::of(const Linear& linear) {
   const auto it = inputs_.find(&linear);
   return it == inputs_.end() ? nullptr : it->second.get();
 }

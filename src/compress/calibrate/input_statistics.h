@@ -26,6 +26,8 @@ struct InputStatistics {
   int64_t sample_rows = 0;
 
   std::vector<float> mean_square() const;  // (depth)
+  // What it would be, had the inputs been divided by `factors`, (depth).
+  void divide(std::span<const float> factors);
 };
 
 struct CollectOptions {
@@ -45,8 +47,8 @@ class InputCollector : public InputObserver {
   void observe(Worker worker, size_t layer, ConstMatView input,
                std::span<const Linear* const> users) override;
 
-  // Null: no row ever came to that product (an expert that nobody chose).
-  const InputStatistics* of(const Linear& linear) const;
+  // Shared by all products of the input. Null: no row ever came (an expert that nobody chose).
+  InputStatistics* of(const Linear& linear);
 
   void clear() { inputs_.clear(); }
 

@@ -1,6 +1,6 @@
 #include "compress/edit/checkpoint_edit.h"
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -26,9 +26,13 @@ std::byte* CheckpointEdit::replace(const NamedTensor& old, DType dtype,
   return replacement.bytes.get();
 }
 
-void CheckpointEdit::replace_values(const NamedTensor& old, const std::vector<float>& values) {
+void CheckpointEdit::patch_values(const NamedTensor& old, int64_t first,
+                                  std::span<const float> values) {
+  const bool is_new = !replacements_.contains(&old);
   std::byte* bytes = replace(old, DType::kF32, old.tensor.shape);
-  std::memcpy(bytes, values.data(), values.size() * sizeof(float));
+  float* all = reinterpret_cast<float*>(bytes);
+  if (is_new) decode_values(old.tensor, 0, old.tensor.values(), all);
+  std::copy(values.begin(), values.end(), all + first);
 }
 
 Checkpoint CheckpointEdit::edited() const {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/checkpoint/checkpoint.h"
@@ -21,8 +22,8 @@ class CheckpointEdit {
   // scales with its values.
   std::byte* replace(const NamedTensor& old, DType dtype, std::vector<int64_t> shape);
 
-  // Replaces a tensor by f32 values of the same shape.
-  void replace_values(const NamedTensor& old, const std::vector<float>& values);
+  // Replaces `old` by f32 values of the same shape, its own but for those from `first` on.
+  void patch_values(const NamedTensor& old, int64_t first, std::span<const float> values);
 
   // A view of the source with what was replaced; this edit outlives it.
   Checkpoint edited() const;

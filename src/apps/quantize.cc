@@ -1,0 +1,114 @@
+// brisk quantize: a model's weights in fewer bits.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "apps/command.h"
+#include "apps/progress.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "base/units.h"
+#include "compress/evaluate/perplexity.h"
+#include "compress/quantize/quantize.h"
+#include "compute/quant/format.h"
+
+namespace brisk {
+namespace {
+
+struct Options {
+  std::string in;
+  std::string out;
+  std::string method;
+  std::string calibration;
+  QuantizeOptions quantize;
+  bool json = false;
+};
+
+Json to_json(const Options& options, const QuantizeResult& result, double seconds) {
+  Json matrices = Json::array();
+  for (const QuantizedMatrix& matrix : result.matrices) {
+    matrices.push_back({{"name", matrix.name},
+                        {"format", format_of(matrix.dtype).name},
+                        {"values", matrix.values},
+                        {"relative_error", matrix.relative_error}});
+  }
+  return {{"out", options.out},
+          {"scheme", options.quantize.scheme},
+          {"method", options.method},
+          {"bytes", result.bytes},
+          {"bits_per_weight", result.bits_per_weight},
+          {"calibration_tokens", result.calibration_tokens},
+          {"seconds", seconds},
+          {"matrices", matrices}};
+}
+
+void print_result(const Options& options, const QuantizeResult& result, double seconds) {
+  fmt::print("{}: {} by {}, {:.2f} bits per weight, {}, written in {}\n", options.out,
+             options.quantize.scheme, options.method, result.bits_per_weight,
+             human_bytes(result.bytes), human_seconds(seconds));
+}
+
+absl::Status quantize(Options& options) {
+  QuantizeOptions& job = options.quantize;
+  if (options.method.empty())
+    options.method = options.calibration.empty() ? "search" : "importance";
+  BRISK_ASSIGN_OR_RETURN(job.method, parse_quantize_method(options.method));
+  if (!options.calibration.empty()) {
+    BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  QuantizeResult result;
+  {
+    Progress progress(options.out + ": layers");
+    job.on_progress = [&progress](int64_t done, int64_t layers) {
+      progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
+    };
+    BRISK_ASSIGN_OR_RETURN(result, quantize_checkpoint(options.in, options.out, job));
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (options.json) {
+    fmt::print("{}\n", to_text(to_json(options, result, elapsed.count())));
+  } else {
+    print_result(options, result, elapsed.count());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandAction add_quantize(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  QuantizeOptions& job = options->quantize;
+  app.footer(
+      "brisk quantize model small.gguf --scheme q8_0\n"
+      "brisk quantize model small.gguf --scheme q4_k_m --calibration texts.jsonl\n"
+      "brisk quantize model small.gguf --scheme q4_0 --method gptq --calibration book.txt");
+  app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
+      ->required();
+  app.add_option("out", options->out, "The file to write, a name ending in .gguf")->required();
+  app.add_option("--scheme", job.scheme, "The format of matrices: " + format_choices())
+      ->capture_default_str();
+  app.add_option("--method", options->method,
+                 "How codes are chosen: " + quantize_method_choices() +
+                     " (default: importance with a calibration text, else search)");
+  app.add_option(
+      "--calibration", options->calibration,
+      "Text like what the model will see: a .jsonl of documents (\"text\"), or any file");
+  app.add_option("--windows", job.calibration.windows_max, "Pieces of the text that are used")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  app.add_option("--window-tokens", job.calibration.window_tokens, "Tokens of each")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--damping", job.damping, "GPTQ: of the inputs' Gram matrix, as a share")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--tokenizer", job.tokenizer_path, "Tokenizer file, for models without one");
+  app.add_option("-t,--threads", job.threads, "0: as many as the process may use");
+  app.add_flag("--json", options->json, "Print a JSON object, matrix by matrix");
+  return [options] { return quantize(*options); };
+}
+
+}  // namespace brisk

@@ -1,0 +1,74 @@
+// Rounds the weights of a checkpoint to a smaller format, layer by layer, with what calibration
+// texts tell of its inputs.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compress/calibrate/windows.h"
+#include "compress/quantize/smooth.h"
+#include "model/checkpoint/format_choice.h"
+
+namespace brisk {
+
+// How a weight's code is chosen.
+enum class RoundingMethod : uint8_t {
+  kNearest,     // on a grid that covers each run of weights
+  kSearch,      // on the grid with the least squared error, which may clip
+  kImportance,  // the same, errors weighed by the mean square of the input they meet
+  kGptq,        // one input after the other, later ones making up for earlier ones' errors
+};
+
+struct QuantizeMethod {
+  Smoothing smoothing = Smoothing::kNone;
+  RoundingMethod rounding = RoundingMethod::kImportance;
+
+  bool needs_calibration() const {
+    return smoothing != Smoothing::kNone || rounding >= RoundingMethod::kImportance;
+  }
+};
+
+// "nearest", "search", "importance", "gptq", "awq" (with importance), "smoothquant" (with nearest),
+// "awq+gptq", "smoothquant+gptq". Errors: InvalidArgument with the names there are.
+absl::StatusOr<QuantizeMethod> parse_quantize_method(std::string_view name);
+std::string quantize_method_choices();
+
+struct QuantizeOptions {
+  std::string scheme = "q4_0";  // a FormatChoice
+  QuantizeMethod method;
+  std::vector<std::string> documents;  // to calibrate with
+  CalibrationOptions calibration;
+  double damping = 0.01;                                                 // of GPTQ
+  std::string tokenizer_path;                                            // see OpenOptions
+  int threads = 0;                                                       // 0: all
+  std::function<void(int64_t layers_done, int64_t layers)> on_progress;  // may be null
+};
+
+// What became of one matrix.
+struct QuantizedMatrix {
+  std::string name;
+  DType dtype = DType::kF32;
+  int64_t values = 0;
+  double relative_error = 0;  // sum of squared differences over sum of squares
+};
+
+struct QuantizeResult {
+  uint64_t bytes = 0;                     // of the weights file
+  std::vector<QuantizedMatrix> matrices;  // of layers, then embedding and head
+  double bits_per_weight = 0;             // of those matrices
+  int64_t calibration_tokens = 0;
+};
+
+// `in`: any checkpoint in float formats, or in others whose values are then rounded again; `out`: a
+// name that ends in .gguf. Memory: one layer as f32, the states of the calibration tokens, and the
+// weights that are written. A pure function of its input: the same bytes with any number of
+// threads. Errors: InvalidArgument for weights that are not finite, naming the tensor.
+absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const std::string& out,
+                                                   const QuantizeOptions& options);
+
+}  // namespace brisk

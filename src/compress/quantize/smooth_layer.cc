@@ -1,0 +1,121 @@
+#include "compress/quantize/smooth_layer.h"
+
+#include <string>
+
+#include "base/status.h"
+#include "model/arch/architecture.h"
+
+namespace brisk {
+namespace {
+
+class LayerSmoother {
+ public:
+  LayerSmoother(const SmoothLayer& job, const TensorNames& names, ThreadTeam& team)
+      : job_(job),
+        names_(names),
+        team_(team),
+        weights_(job.model->weights.layers[job.layer]),
+        spec_(job.model->spec) {}
+
+  absl::Status run() {
+    BRISK_RETURN_IF_ERROR(into_norm(weights_.q, {&weights_.q, &weights_.k, &weights_.v},
+                                    InputSite::kAttention, names_.attention_norm,
+                                    weights_.attention_norm));
+    const int64_t group = spec_.heads / spec_.kv_heads;
+    into_rows(weights_.o, InputSite::kAttentionOutput, weights_.v, {group, spec_.head_dim});
+    if (spec_.layers[job_.layer].routed) return absl::OkStatus();
+    const bool gated = !weights_.gate.weight.shape.empty();
+    BRISK_RETURN_IF_ERROR(into_norm(weights_.up, {&weights_.gate, &weights_.up}, InputSite::kMlp,
+                                    names_.ffn_norm, weights_.ffn_norm));
+    if (gated) into_rows(weights_.down, InputSite::kMlpInner, weights_.up, {1, 1});
+    return absl::OkStatus();
+  }
+
+ private:
+  WorkingMatrix* matrix_of(const Linear& linear) {
+    for (WorkingMatrix& matrix : *job_.matrices) {
+      if (matrix.place.linear == &linear) return &matrix;
+    }
+    return nullptr;
+  }
+
+  // Chooses the factors of an input and multiplies its matrices by them.
+  std::vector<float> scale_input(InputStatistics& statistics, InputSite site,
+                                 std::span<const Linear* const> users, FactorGroups groups) {
+    SmoothInput input = {.site = site, .statistics = &statistics};
+    for (const Linear* user : users) {
+      if (WorkingMatrix* matrix = matrix_of(*user)) input.matrices.push_back(matrix);
+    }
+    std::vector<float> factors =
+        smoothing_factors(job_.method, input, groups, job_.rounding, *job_.model->kernels, team_);
+    for (WorkingMatrix* matrix : input.matrices) scale_columns(*matrix, factors);
+    statistics.divide(factors);
+    return factors;
+  }
+
+  absl::Status into_norm(const Linear& any, std::initializer_list<const Linear*> users,
+                         InputSite site, const std::string& pattern, NormWeights& norm) {
+    const std::string name = with_number(pattern, static_cast<int64_t>(job_.layer));
+    const NamedTensor* stored = job_.model->checkpoint->find_weight(name);
+    InputStatistics* statistics = job_.collector->of(any);
+    if (statistics == nullptr || norm.weight.empty()) return absl::OkStatus();
+    if (stored == nullptr) return invalid_input("the checkpoint has no tensor {}", name);
+    const std::vector<float> factors =
+        scale_input(*statistics, site, {users.begin(), users.size()}, {});
+    const float shift = spec_.norm == NormKind::kRmsPlusOne ? 1.0f : 0.0f;
+    for (size_t i = 0; i < factors.size(); ++i) {
+      norm.weight[i] = (norm.weight[i] + shift) / factors[i] - shift;
+    }
+    job_.edit->patch_values(*stored, 0, norm.weight);
+    if (norm.bias.empty()) return absl::OkStatus();
+    for (size_t i = 0; i < factors.size(); ++i) norm.bias[i] /= factors[i];
+    return store_bias(name, 0, norm.bias);
+  }
+
+  // Inputs of `linear` are what the rows of `maker` make, value heads shared by groups of heads.
+  void into_rows(const Linear& linear, InputSite site, const Linear& maker, FactorGroups groups) {
+    InputStatistics* statistics = job_.collector->of(linear);
+    WorkingMatrix* source = matrix_of(maker);
+    if (statistics == nullptr || source == nullptr) return;
+    const Linear* const user = &linear;
+    const std::vector<float> factors = scale_input(*statistics, site, {&user, 1}, groups);
+    std::vector<float> of_rows;
+    const int64_t span = groups.kv_group * groups.head_dim;
+    for (int64_t i = 0; i < std::ssize(factors); ++i) {
+      if (i % span < groups.head_dim) of_rows.push_back(factors[static_cast<size_t>(i)]);
+    }
+    divide_rows(*source, of_rows);
+    const std::vector<float>& bias = source->place.linear->bias;
+    if (!bias.empty()) {
+      // It was found beside the matrix when the model was bound.
+      (void)store_bias(source->place.tensor->name, source->place.first_row, bias);
+    }
+  }
+
+  absl::Status store_bias(std::string name, int64_t first, const std::vector<float>& values) {
+    if (const size_t at = name.rfind("weight"); at != std::string::npos) {
+      name.replace(at, 6, "bias");
+    }
+    const NamedTensor* stored = job_.model->checkpoint->find_weight(name);
+    if (stored == nullptr) return invalid_input("the checkpoint has no tensor {}", name);
+    job_.edit->patch_values(*stored, first, values);
+    return absl::OkStatus();
+  }
+
+  const SmoothLayer& job_;
+  const TensorNames& names_;
+  ThreadTeam& team_;
+  LayerWeights& weights_;
+  const ModelSpec& spec_;
+};
+
+}  // namespace
+
+absl::Status smooth_layer(const SmoothLayer& job, ThreadTeam& team) {
+  const Checkpoint& checkpoint = *job.model->checkpoint;
+  BRISK_ASSIGN_OR_RETURN(const Architecture* architecture, find_architecture(checkpoint.config));
+  const TensorNames names = architecture->names(checkpoint.config.layout);
+  return LayerSmoother(job, names, team).run();
+}
+
+}  // namespace brisk
