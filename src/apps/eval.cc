@@ -1,6 +1,5 @@
 // brisk eval: how well a model predicts a text, or solves tasks.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -8,9 +7,11 @@
 #include "apps/command.h"
 #include "apps/engine_flags.h"
 #include "apps/eval_tasks.h"
+#include "apps/progress.h"
 #include "base/json.h"
 #include "base/status.h"
-#include "compress/evaluate/perplexity.h"
+#include "compress/evaluate/documents.h"
+#include "compress/evaluate/quality.h"
 
 namespace brisk {
 namespace {
@@ -21,27 +22,27 @@ struct Options {
   std::string text;
   std::string lora;
   Activations activations = Activations::kInt8;
-  PerplexityOptions perplexity;
+  QualityOptions quality;
   EvalTasksOptions tasks;
   bool json = false;
 };
 
-void print_report(const Model& model, const PerplexityReport& report) {
+void print_report(const Model& model, const TextQuality& report) {
   fmt::print("{}: {} documents, {} windows, {} tokens, {} bytes in {:.1f} s\n\n", model.name,
              report.documents, report.windows, report.tokens, report.bytes, report.seconds);
-  fmt::print("{:<16} {:>12.6f}\n", "perplexity", report.perplexity());
+  fmt::print("{:<16} {:>12.6f}\n", "perplexity", report.perplexity.value);
   fmt::print("{:<16} {:>12.6f}\n", "nats per token", report.nats_per_token());
   fmt::print("{:<16} {:>12.6f}\n", "nats per byte", report.nats_per_byte());
 }
 
-Json to_json(const Model& model, const PerplexityReport& report) {
+Json to_json(const Model& model, const TextQuality& report) {
   return {{"model", model.name},
           {"documents", report.documents},
           {"windows", report.windows},
           {"tokens", report.tokens},
           {"bytes", report.bytes},
           {"nats", report.nats},
-          {"perplexity", report.perplexity()},
+          {"perplexity", report.perplexity.value},
           {"nats_per_token", report.nats_per_token()},
           {"nats_per_byte", report.nats_per_byte()},
           {"seconds", report.seconds}};
@@ -66,10 +67,10 @@ absl::Status eval_model_tasks(Options& options) {
   options.tasks.model = options.model;
   options.tasks.lora = options.lora;
   options.tasks.json = options.json;
-  options.tasks.kv_dtype = options.perplexity.kv_dtype;
+  options.tasks.kv_dtype = options.quality.kv_dtype;
   options.tasks.load = {.tokenizer_path = options.tokenizer,
                         .activations = options.activations,
-                        .threads = options.perplexity.threads};
+                        .threads = options.quality.threads};
   return eval_tasks(options.tasks);
 }
 
@@ -79,18 +80,16 @@ absl::Status eval(Options& options) {
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          load_model(options.model, {.tokenizer_path = options.tokenizer,
                                                     .activations = options.activations,
-                                                    .threads = options.perplexity.threads}));
+                                                    .threads = options.quality.threads}));
   if (!options.lora.empty()) {
-    BRISK_ASSIGN_OR_RETURN(options.perplexity.adapter, load_lora(options.lora, *model));
+    BRISK_ASSIGN_OR_RETURN(options.quality.adapter, load_lora(options.lora, *model));
   }
   BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> documents, read_documents(options.text));
-  const bool show_progress = isatty(STDERR_FILENO) != 0;
-  BRISK_ASSIGN_OR_RETURN(
-      const PerplexityReport report,
-      measure_perplexity(*model, documents, options.perplexity, [&](int64_t done) {
-        if (show_progress) fmt::print(stderr, "\r\033[K{} of {} documents", done, documents.size());
-      }));
-  if (show_progress) fmt::print(stderr, "\r\033[K");
+  Progress progress("text");
+  options.quality.on_progress = [&](uint64_t done, uint64_t total) { progress.show(done, total); };
+  BRISK_ASSIGN_OR_RETURN(const QualityReport quality,
+                         measure_quality(*model, nullptr, documents, options.quality));
+  const TextQuality& report = *quality.text;
   if (options.json) {
     fmt::print("{}\n", to_text(to_json(*model, report)));
   } else {
@@ -114,13 +113,12 @@ CommandAction add_eval(CLI::App& app) {
   app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
   app.add_option("--lora", options->lora, "A LoRA adapter: a directory that PEFT wrote, or a .gguf")
       ->type_name("PATH");
-  app.add_option("--context", options->perplexity.context,
+  app.add_option("--context", options->quality.context,
                  "Tokens of a window (0: the model's context, at most 2,048)")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
-  app.add_option("--threads", options->perplexity.threads, "Threads (0: all)")
-      ->capture_default_str();
-  add_kv_dtype_option(app, &options->perplexity.kv_dtype);
+  app.add_option("--threads", options->quality.threads, "Threads (0: all)")->capture_default_str();
+  add_kv_dtype_option(app, &options->quality.kv_dtype);
   add_activations_option(app, &options->activations);
   app.add_flag("--json", options->json, "Print a JSON object");
   return [options] { return eval(*options); };

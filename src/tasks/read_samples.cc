@@ -1,8 +1,7 @@
 #include "tasks/read_samples.h"
 
-#include <algorithm>
-
 #include "base/json.h"
+#include "base/lines.h"
 #include "base/status.h"
 
 namespace brisk::tasks {
@@ -84,17 +83,12 @@ absl::StatusOr<Sample> parse_sample(std::string_view line) {
 
 absl::StatusOr<std::vector<Sample>> parse_graded_samples(std::string_view text, size_t limit) {
   std::vector<Sample> samples;
-  for (int64_t number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    absl::StatusOr<Sample> sample = parse_sample(line);
-    if (!sample.ok()) return annotate(sample.status(), fmt::format("line {}", number));
-    if (!sample->answer.has_value()) continue;
-    samples.push_back(*std::move(sample));
-    if (samples.size() == limit) break;
-  }
+  BRISK_RETURN_IF_ERROR(for_each_line(text, [&](std::string_view line) -> absl::Status {
+    if (limit > 0 && samples.size() == limit) return absl::OkStatus();
+    BRISK_ASSIGN_OR_RETURN(Sample sample, parse_sample(line));
+    if (sample.answer.has_value()) samples.push_back(std::move(sample));
+    return absl::OkStatus();
+  }));
   if (samples.empty()) {
     return invalid_input("no line has an \"answer\", so that nothing can be scored");
   }

@@ -11,7 +11,8 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "compress/evaluate/perplexity.h"
+#include "compress/evaluate/documents.h"
+#include "compress/evaluate/quality.h"
 #include "compute/sys/mapped_file.h"
 #include "model/convert/convert.h"
 #include "model/model.h"
@@ -75,9 +76,9 @@ TEST_P(Activations8, HardlyMovePerplexity) {
   double perplexity[2];
   for (const Activations activations : {Activations::kF32, Activations::kInt8}) {
     const auto model = load(activations);
-    const auto report = measure_perplexity(*model, *documents, {}, [](int64_t) {});
+    const auto report = measure_quality(*model, nullptr, *documents, {});
     ASSERT_TRUE(report.ok()) << report.status();
-    perplexity[activations == Activations::kInt8] = report->perplexity();
+    perplexity[activations == Activations::kInt8] = report->text->perplexity.value;
   }
   EXPECT_NE(perplexity[0], perplexity[1]) << "the two paths are one";
   EXPECT_NEAR(perplexity[1] / perplexity[0], 1, 1.5e-3);

@@ -1,13 +1,13 @@
 // Perplexity of a real model against the float64 reference's figures
 // (tests/reference/stories260K-perplexity.json, made by perplexity.py).
-#include "compress/evaluate/perplexity.h"
-
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <string>
 
 #include "base/json.h"
+#include "compress/evaluate/documents.h"
+#include "compress/evaluate/quality.h"
 #include "compute/sys/mapped_file.h"
 
 namespace brisk {
@@ -29,21 +29,14 @@ TEST(Perplexity, EqualsTheReferenceToFourDigitsAndMore) {
   ASSERT_TRUE(documents.ok()) << documents.status();
   ASSERT_EQ(documents->size(), 500u);
   documents->resize(10);
-  const auto report = measure_perplexity(**model, *documents, {}, [](int64_t) {});
+  const auto report = measure_quality(**model, nullptr, *documents, {});
   ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_EQ(report->tokens, recorded["tokens"].get<int64_t>());
-  EXPECT_EQ(report->bytes, recorded["bytes"].get<int64_t>());
-  EXPECT_EQ(report->windows, recorded["windows"].get<int64_t>());
-  EXPECT_NEAR(report->perplexity(), recorded["perplexity"].get<double>(), 2e-5);
-  EXPECT_NEAR(report->nats_per_byte(), recorded["nats_per_byte"].get<double>(), 2e-6);
-}
-
-TEST(ReadDocuments, NamesTheLineThatIsWrong) {
-  const std::string path = testing::TempDir() + "/documents.jsonl";
-  ASSERT_TRUE(write_file_atomically(path, "{\"text\":\"a\"}\n\n{\"txt\":\"b\"}\n").ok());
-  const auto documents = read_documents(path);
-  ASSERT_FALSE(documents.ok());
-  EXPECT_NE(documents.status().ToString().find("line 3"), std::string::npos);
+  const TextQuality& found = *report->text;
+  EXPECT_EQ(found.tokens, recorded["tokens"].get<int64_t>());
+  EXPECT_EQ(found.bytes, recorded["bytes"].get<int64_t>());
+  EXPECT_EQ(found.windows, recorded["windows"].get<int64_t>());
+  EXPECT_NEAR(found.perplexity.value, recorded["perplexity"].get<double>(), 2e-5);
+  EXPECT_NEAR(found.nats_per_byte(), recorded["nats_per_byte"].get<double>(), 2e-6);
 }
 
 }  // namespace

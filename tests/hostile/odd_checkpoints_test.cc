@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "compress/evaluate/perplexity.h"
+#include "compress/evaluate/quality.h"
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
 #include "model/pack_weights.h"
@@ -73,7 +73,7 @@ TEST(OddCheckpoints, TokenizersLargerThanTheModelAreNotRead) {
   tokenizer.types.push_back(TokenType::kNormal);
   const auto model = make_model(seed.checkpoint, "odd");
   ASSERT_TRUE(model.ok()) << model.status();
-  const auto report = measure_perplexity(**model, {"a b a b"}, {}, [](int64_t) {});
+  const auto report = measure_quality(**model, nullptr, {"a b a b"}, {});
   ASSERT_FALSE(report.ok());
   EXPECT_THAT(std::string(message_of(report.status())), HasSubstr("another model"));
 }

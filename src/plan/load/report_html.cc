@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/percentile.h"
 #include "base/svg_chart.h"
 
 namespace brisk {

@@ -1,20 +1,11 @@
 #include "plan/load/statistics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
-#include "base/check.h"
+#include "base/percentile.h"
 
 namespace brisk {
-
-double percentile(std::span<const double> sorted, double fraction) {
-  BRISK_CHECK(!sorted.empty());
-  const double position = fraction * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(position);
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], position - static_cast<double>(below));
-}
 
 Summary summarize(std::vector<double> values) {
   if (values.empty()) return {};

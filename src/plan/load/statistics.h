@@ -1,8 +1,8 @@
 // Latencies in a few figures.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "base/rng.h"
@@ -18,10 +18,6 @@ struct Summary {
   double p99 = 0;
   double max = 0;
 };
-
-// The value below which `fraction` of them lie, linear between neighbours (numpy's default).
-// REQUIRES: `sorted` ascends and is not empty; fraction in [0, 1].
-double percentile(std::span<const double> sorted, double fraction);
 
 Summary summarize(std::vector<double> values);
 
