@@ -34,6 +34,7 @@ const std::vector<Command>& commands() {
       {"compile", "pack a model's weights once, so that it opens at once", add_compile},
       {"quantize", "a model's weights in fewer bits, chosen with what texts tell of its inputs",
        add_quantize},
+      {"prune", "a model with fewer weights", add_prune},
       {"synth", "write random weights in the shape of a real model", add_synth},
       {"completion", "completion of commands and flags for a shell", add_completion},
       {"man", "the manual page", add_man},

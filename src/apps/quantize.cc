@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
-#include "compress/evaluate/perplexity.h"
+#include "compress/evaluate/documents.h"
 #include "compress/quantize/quantize.h"
 #include "compute/quant/format.h"
 

@@ -11,8 +11,7 @@
 #include "base/status.h"
 #include "compress/calibrate/input_statistics.h"
 #include "compress/calibrate/layer_stream.h"
-#include "compress/edit/checkpoint_edit.h"
-#include "compress/edit/layer_matrices.h"
+#include "compress/edit/working_matrix.h"
 #include "compress/quantize/gptq.h"
 #include "compress/quantize/round_matrix.h"
 #include "compress/quantize/smooth_layer.h"
@@ -82,12 +81,7 @@ class Quantizer {
 
  private:
   absl::Status quantize_layer(size_t layer, ThreadTeam& team) {
-    BRISK_ASSIGN_OR_RETURN(std::vector<LayerMatrix> places, layer_matrices(model_, layer));
-    std::vector<WorkingMatrix> matrices;
-    for (LayerMatrix& place : places) {
-      BRISK_ASSIGN_OR_RETURN(WorkingMatrix matrix, decode_matrix(std::move(place)));
-      matrices.push_back(std::move(matrix));
-    }
+    BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
     if (options_.method.smoothing != Smoothing::kNone) {
       const TryRounding rounding = [this](const WorkingMatrix& matrix, const float* row,
                                           const float* importance, float* out) {
@@ -128,18 +122,13 @@ class Quantizer {
              ThreadTeam& team) {
     const LayerMatrix& place = matrix.place;
     const DType dtype = format_of_matrix(matrix);
-    std::vector<int64_t> shape = place.tensor->tensor.shape;
-    std::byte* rows = edit_.replace(*place.tensor, dtype, std::move(shape)) +
-                      bytes_of(dtype, place.first_row * place.depth);
+    std::byte* rows = rows_in(edit_, place, dtype);
     const double error = round_matrix({.dtype = dtype,
                                        .method = options_.method.rounding,
                                        .statistics = statistics,
                                        .factor = factor},
                                       matrix, rows, team);
-    place.linear->weight = {
-        .dtype = dtype,
-        .shape = {place.rows, place.depth},
-        .data = {rows, static_cast<size_t>(bytes_of(dtype, place.rows * place.depth))}};
+    compute_with(place, dtype, rows);
     matrices_.push_back({place.name, dtype, place.rows * place.depth, error});
   }
 

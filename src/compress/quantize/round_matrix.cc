@@ -1,11 +1,8 @@
 #include "compress/quantize/round_matrix.h"
 
-#include <cmath>
 #include <numeric>
-#include <utility>
 #include <vector>
 
-#include "base/status.h"
 #include "compute/quant/format.h"
 #include "compute/quant/grids.h"
 
@@ -24,20 +21,6 @@ void encode_row(DType dtype, RoundingMethod method, const float* row, const floa
 }
 
 }  // namespace
-
-absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place) {
-  WorkingMatrix matrix;
-  matrix.values.resize(static_cast<size_t>(place.rows * place.depth));
-  decode_values(place.linear->weight, 0, place.rows * place.depth, matrix.values.data());
-  for (size_t i = 0; i < matrix.values.size(); ++i) {
-    if (std::isfinite(matrix.values[i])) continue;
-    return invalid_input("{}: the weight at row {}, column {} is not finite", place.name,
-                         static_cast<int64_t>(i) / place.depth,
-                         static_cast<int64_t>(i) % place.depth);
-  }
-  matrix.place = std::move(place);
-  return matrix;
-}
 
 double round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix, std::byte* bytes,
                     ThreadTeam& team) {

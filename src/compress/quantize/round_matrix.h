@@ -1,20 +1,15 @@
 // A matrix of weights to a format's bytes, by any of the methods.
 #pragma once
 
-#include <absl/status/statusor.h>
-
 #include <cstddef>
 #include <cstdint>
 
 #include "compress/calibrate/input_statistics.h"
+#include "compress/edit/working_matrix.h"
 #include "compress/quantize/gptq.h"
 #include "compress/quantize/quantize.h"
-#include "compress/quantize/smooth.h"
 
 namespace brisk {
-
-// Its values as f32. Errors: InvalidArgument naming the matrix when one is not finite.
-absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place);
 
 struct MatrixRounding {
   DType dtype = DType::kF32;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "compress/calibrate/input_statistics.h"
-#include "compress/edit/layer_matrices.h"
+#include "compress/edit/working_matrix.h"
 
 namespace brisk {
 
@@ -21,12 +21,6 @@ enum class Smoothing : uint8_t {
   // s = max|x|^a / max|w|^(1 - a), a = 0.5 (SmoothQuant: Xiao, Lin, Seznec, Wu, Demouth, Han 2022,
   // arXiv 2211.10438): for activations that are rounded per token.
   kSmoothQuant,
-};
-
-// A matrix as f32 while it is worked on.
-struct WorkingMatrix {
-  LayerMatrix place;
-  std::vector<float> values;  // (rows, depth)
 };
 
 // Rounds one row of `depth` values as the matrix will be stored and writes what it decodes to.

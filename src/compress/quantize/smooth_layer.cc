@@ -42,7 +42,9 @@ class LayerSmoother {
   // Chooses the factors of an input and multiplies its matrices by them.
   std::vector<float> scale_input(InputStatistics& statistics, InputSite site,
                                  std::span<const Linear* const> users, FactorGroups groups) {
-    SmoothInput input = {.site = site, .statistics = &statistics};
+    SmoothInput input;
+    input.site = site;
+    input.statistics = &statistics;
     for (const Linear* user : users) {
       if (WorkingMatrix* matrix = matrix_of(*user)) input.matrices.push_back(matrix);
     }

@@ -1,0 +1,107 @@
+// brisk prune: a model with fewer weights.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "apps/command.h"
+#include "apps/progress.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "base/units.h"
+#include "compress/evaluate/documents.h"
+#include "compress/prune/prune.h"
+
+namespace brisk {
+namespace {
+
+struct Options {
+  std::string in;
+  std::string out;
+  std::string method;
+  std::string sparsity = "0.5";
+  std::string calibration;
+  PruneOptions prune;
+  bool json = false;
+};
+
+Json to_json(const Options& options, const PruneResult& result, double seconds) {
+  Json matrices = Json::array();
+  for (const PrunedMatrix& matrix : result.matrices) {
+    matrices.push_back({{"name", matrix.name}, {"values", matrix.values}, {"zeros", matrix.zeros}});
+  }
+  return {{"out", options.out},
+          {"method", options.method},
+          {"sparsity", result.sparsity()},
+          {"bytes", result.bytes},
+          {"calibration_tokens", result.calibration_tokens},
+          {"seconds", seconds},
+          {"matrices", matrices}};
+}
+
+absl::Status prune(Options& options) {
+  PruneOptions& job = options.prune;
+  if (options.method.empty()) options.method = options.calibration.empty() ? "magnitude" : "wanda";
+  BRISK_ASSIGN_OR_RETURN(job.method, parse_prune_method(options.method));
+  BRISK_ASSIGN_OR_RETURN(job.pattern, parse_sparsity(options.sparsity));
+  if (!options.calibration.empty()) {
+    BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  PruneResult result;
+  {
+    Progress progress(options.out + ": layers");
+    job.on_progress = [&progress](int64_t done, int64_t layers) {
+      progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
+    };
+    BRISK_ASSIGN_OR_RETURN(result, prune_checkpoint(options.in, options.out, job));
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (options.json) {
+    fmt::print("{}\n", to_text(to_json(options, result, elapsed.count())));
+  } else {
+    fmt::print("{}: {:.1f} % of the layers' weights are zero, by {}; {}, written in {}\n",
+               options.out, 100 * result.sparsity(), options.method, human_bytes(result.bytes),
+               human_seconds(elapsed.count()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandAction add_prune(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  PruneOptions& job = options->prune;
+  app.footer(
+      "brisk prune model pruned.gguf --sparsity 0.5 --calibration texts.jsonl\n"
+      "brisk prune model pruned --sparsity 2:4 --method sparsegpt --calibration book.txt\n"
+      "brisk prune model pruned.gguf --sparsity 0.3 --method magnitude");
+  app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
+      ->required();
+  app.add_option("out", options->out, "A name ending in .gguf, or a directory")->required();
+  app.add_option("--sparsity", options->sparsity,
+                 "The share of weights that goes, or how many stay of a group (2:4, 4:8)")
+      ->capture_default_str();
+  app.add_option("--method", options->method,
+                 "Which go: " + prune_method_choices() +
+                     " (default: wanda with a calibration text, else magnitude)");
+  app.add_option(
+      "--calibration", options->calibration,
+      "Text like what the model will see: a .jsonl of documents (\"text\"), or any file");
+  app.add_option("--windows", job.calibration.windows_max, "Pieces of the text that are used")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  app.add_option("--window-tokens", job.calibration.window_tokens, "Tokens of each")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--damping", job.damping, "SparseGPT: of the inputs' Gram matrix, as a share")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--tokenizer", job.tokenizer_path, "Tokenizer file, for models without one");
+  app.add_option("-t,--threads", job.threads, "0: as many as the process may use");
+  app.add_flag("--json", options->json, "Print a JSON object, matrix by matrix");
+  return [options] { return prune(*options); };
+}
+
+}  // namespace brisk
