@@ -35,7 +35,7 @@ Json to_json(const Options& options, const QuantizeResult& result, double second
                         {"relative_error", matrix.relative_error}});
   }
   return {{"out", options.out},
-          {"scheme", options.quantize.scheme},
+          {"scheme", options.quantize.bits > 0 ? "mixed" : options.quantize.scheme},
           {"method", options.method},
           {"bytes", result.bytes},
           {"bits_per_weight", result.bits_per_weight},
@@ -46,8 +46,8 @@ Json to_json(const Options& options, const QuantizeResult& result, double second
 
 void print_result(const Options& options, const QuantizeResult& result, double seconds) {
   fmt::print("{}: {} by {}, {:.2f} bits per weight, {}, written in {}\n", options.out,
-             options.quantize.scheme, options.method, result.bits_per_weight,
-             human_bytes(result.bytes), human_seconds(seconds));
+             options.quantize.bits > 0 ? "a mix" : options.quantize.scheme, options.method,
+             result.bits_per_weight, human_bytes(result.bytes), human_seconds(seconds));
 }
 
 absl::Status quantize(Options& options) {
@@ -61,9 +61,10 @@ absl::Status quantize(Options& options) {
   const auto start = std::chrono::steady_clock::now();
   QuantizeResult result;
   {
-    Progress progress(options.out + ": layers");
-    job.on_progress = [&progress](int64_t done, int64_t layers) {
-      progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
+    Progress progress(options.out);
+    job.on_progress = [&](std::string_view stage, int64_t done, int64_t total) {
+      progress.show_text(
+          [&] { return fmt::format("{}: {} {} of {}", options.out, stage, done, total); });
     };
     BRISK_ASSIGN_OR_RETURN(result, quantize_checkpoint(options.in, options.out, job));
   }
@@ -84,12 +85,19 @@ CommandAction add_quantize(CLI::App& app) {
   app.footer(
       "brisk quantize model small.gguf --scheme q8_0\n"
       "brisk quantize model small.gguf --scheme q4_k_m --calibration texts.jsonl\n"
-      "brisk quantize model small.gguf --scheme q4_0 --method gptq --calibration book.txt");
+      "brisk quantize model small.gguf --scheme q4_0 --method gptq --calibration book.txt\n"
+      "brisk quantize model small.gguf --bits 5 --calibration texts.jsonl");
   app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
       ->required();
   app.add_option("out", options->out, "The file to write, a name ending in .gguf")->required();
-  app.add_option("--scheme", job.scheme, "The format of matrices: " + format_choices())
-      ->capture_default_str();
+  auto* scheme =
+      app.add_option("--scheme", job.scheme, "The format of matrices: " + format_choices())
+          ->capture_default_str();
+  app.add_option("--bits", job.bits,
+                 "Instead: a format for each matrix, so many bits a weight on average, more where "
+                 "the model's predictions need them")
+      ->check(CLI::Range(2.0, 16.0))
+      ->excludes(scheme);
   app.add_option("--method", options->method,
                  "How codes are chosen: " + quantize_method_choices() +
                      " (default: importance with a calibration text, else search)");

@@ -13,6 +13,7 @@
 #include "compress/calibrate/layer_stream.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/quantize/gptq.h"
+#include "compress/quantize/mixed.h"
 #include "compress/quantize/round_matrix.h"
 #include "compress/quantize/smooth_layer.h"
 #include "compute/quant/format.h"
@@ -70,7 +71,8 @@ class Quantizer {
       BRISK_RETURN_IF_ERROR(quantize_layer(layer, team));
       if (stream != nullptr) stream->advance();
       if (options_.on_progress) {
-        options_.on_progress(static_cast<int64_t>(layer) + 1, static_cast<int64_t>(layers));
+        options_.on_progress("layers", static_cast<int64_t>(layer) + 1,
+                             static_cast<int64_t>(layers));
       }
     }
     return quantize_tables(stream, team);
@@ -167,6 +169,38 @@ class Quantizer {
   std::vector<QuantizedMatrix> matrices_;
 };
 
+// Windows for the sensitivities: their logits are all kept.
+TokenWindows probe_windows(const TokenWindows& windows, int vocab_size) {
+  constexpr int64_t kTokens = 2048;
+  constexpr int64_t kLogits = int64_t{1} << 27;  // 512 MiB
+  const int64_t tokens_max = std::min(kTokens, std::max<int64_t>(kLogits / vocab_size, 64));
+  TokenWindows probes;
+  int64_t tokens = 0;
+  for (const auto& window : windows) {
+    if (tokens >= tokens_max) break;
+    const auto size = static_cast<int64_t>(window.size());
+    const int64_t taken = std::min(size, tokens_max - tokens);
+    probes.emplace_back(window.begin(), window.begin() + taken);
+    tokens += taken;
+  }
+  return probes;
+}
+
+absl::Status mix_formats(const QuantizeOptions& options, const TokenWindows& windows, Model& model,
+                         ThreadTeam& team, Formats& formats) {
+  const auto progress = [&](int64_t done, int64_t total) {
+    if (options.on_progress) options.on_progress("sensitivities", done, total);
+  };
+  const TokenWindows probes = probe_windows(windows, model.spec.vocab_size);
+  BRISK_ASSIGN_OR_RETURN(std::vector<MixedMatrix> matrices,
+                         measure_sensitivity(model, probes, team, progress));
+  BRISK_RETURN_IF_ERROR(spread_bits(options.bits, matrices));
+  for (const MixedMatrix& matrix : matrices) {
+    formats[&matrix.tensor->tensor] = matrix.formats[matrix.chosen].dtype;
+  }
+  return absl::OkStatus();
+}
+
 double bits_per_weight(const std::vector<QuantizedMatrix>& matrices) {
   double bits = 0, values = 0;
   for (const QuantizedMatrix& matrix : matrices) {
@@ -188,6 +222,10 @@ absl::Status check(const Model& model, const QuantizeOptions& options, const std
         "this method looks at the model's inputs: give it a text with --calibration, or choose "
         "--method nearest or search");
   }
+  if (options.bits > 0 && options.documents.empty()) {
+    return invalid_input(
+        "which matrices need more bits is seen on a text: give one with --calibration");
+  }
   return absl::OkStatus();
 }
 
@@ -207,15 +245,20 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
 
   const int threads = options.threads > 0 ? options.threads : usable_threads();
   QuantizeResult result;
+  ThreadTeam team(threads);
   TokenWindows windows;
-  std::unique_ptr<LayerStream> stream;
-  if (options.method.needs_calibration()) {
+  if (!options.documents.empty()) {
     BRISK_ASSIGN_OR_RETURN(windows,
                            calibration_windows(model, options.documents, options.calibration));
     result.calibration_tokens = token_count(windows);
+  }
+  if (options.bits > 0) {
+    BRISK_RETURN_IF_ERROR(mix_formats(options, windows, model, team, *formats));
+  }
+  std::unique_ptr<LayerStream> stream;
+  if (options.method.needs_calibration()) {
     BRISK_ASSIGN_OR_RETURN(stream, LayerStream::create(model, windows, threads));
   }
-  ThreadTeam team(threads);
   Quantizer quantizer(options, model, *std::move(formats));
   BRISK_RETURN_IF_ERROR(quantizer.run(stream.get(), team));
   const Checkpoint edited = quantizer.edit().edited();

@@ -40,13 +40,17 @@ std::string quantize_method_choices();
 
 struct QuantizeOptions {
   std::string scheme = "q4_0";  // a FormatChoice
+  // Not 0: instead of the scheme a format for each matrix, this many bits a weight on average, by
+  // what each does to the predictions (mixed.h). Needs calibration texts.
+  double bits = 0;
   QuantizeMethod method;
   std::vector<std::string> documents;  // to calibrate with
   CalibrationOptions calibration;
-  double damping = 0.01;                                                 // of GPTQ
-  std::string tokenizer_path;                                            // see OpenOptions
-  int threads = 0;                                                       // 0: all
-  std::function<void(int64_t layers_done, int64_t layers)> on_progress;  // may be null
+  double damping = 0.01;       // of GPTQ
+  std::string tokenizer_path;  // see OpenOptions
+  int threads = 0;             // 0: all
+  // Told what is done, of how many, of which stage; may be null.
+  std::function<void(std::string_view stage, int64_t done, int64_t total)> on_progress;
 };
 
 // What became of one matrix.
