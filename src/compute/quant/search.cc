@@ -78,7 +78,8 @@ float search_symmetric(const float* in, const float* importance, int count, int 
   }
   if (extreme == 0 || !std::isfinite(extreme)) return 0;
   Search search(in, importance, count, code_min, code_max);
-  for (int percent = 104; percent >= 48; percent -= 4) {
+  // Small steps where all codes are in use, larger ones where more and more is clipped.
+  for (int percent = 106; percent >= 48; percent -= percent > 90 ? 2 : 4) {
     const float reach = extreme * static_cast<float>(percent) / 100;
     for (const int end : {code_min, code_max}) {
       search.consider({.step = reach / static_cast<float>(end)});

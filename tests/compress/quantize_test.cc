@@ -1,0 +1,163 @@
+#include "compress/quantize/quantize.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "base/status.h"
+#include "compress/evaluate/documents.h"
+#include "compress/evaluate/quality.h"
+#include "compress/prune/prune.h"
+#include "compute/quant/format.h"
+#include "compute/sys/mapped_file.h"
+
+namespace brisk {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kModel = BRISK_DATA_DIR "/models/stories260K/stories260Ktok512.gguf";
+
+class Compressed : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(kModel)) GTEST_SKIP() << "needs the models of " << BRISK_DATA_DIR;
+    directory_ = fs::temp_directory_path() / fmt::format("brisk-compress-{}", ::getpid());
+    fs::create_directories(directory_);
+    auto stories = read_documents(BRISK_DATA_DIR "/text/tinystories-500.jsonl").value();
+    seen_.assign(stories.begin(), stories.begin() + 60);
+    unseen_.assign(stories.begin() + 200, stories.begin() + 230);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  QuantizeOptions options(const char* scheme, const char* method) const {
+    QuantizeOptions options;
+    options.scheme = scheme;
+    options.method = parse_quantize_method(method).value();
+    options.documents = seen_;
+    options.calibration = {.windows_max = 24, .window_tokens = 128};
+    options.threads = 2;
+    return options;
+  }
+
+  std::string path(const std::string& name) const { return directory_ / name; }
+
+  TextQuality quality(const std::string& candidate) const {
+    LoadOptions exact;
+    exact.activations = Activations::kF32;
+    const auto model = load_model(candidate, exact).value();
+    const auto reference = load_model(kModel, exact).value();
+    return *measure_quality(*model, reference.get(), unseen_, {})->text;
+  }
+
+  fs::path directory_;
+  std::vector<std::string> seen_, unseen_;
+};
+
+TEST_F(Compressed, ModelsLoseLessWithEveryBetterMethod) {
+  std::map<std::string, double> kl;
+  for (const char* method : {"nearest", "importance", "awq", "gptq", "awq+gptq"}) {
+    const auto result = quantize_checkpoint(kModel, path("m.gguf"), options("q4_0", method));
+    ASSERT_TRUE(result.ok()) << result.status();
+    kl[method] = quality(path("m.gguf")).divergence->kl.value;
+  }
+  EXPECT_LT(kl["importance"], kl["nearest"]);
+  EXPECT_LT(kl["awq"], kl["importance"]);
+  EXPECT_LT(kl["gptq"], 0.8 * kl["nearest"]);
+  EXPECT_LT(kl["awq+gptq"], 0.8 * kl["nearest"]);
+}
+
+TEST_F(Compressed, SmoothingAloneChangesNothing) {
+  for (const char* method : {"awq", "smoothquant"}) {
+    ASSERT_TRUE(quantize_checkpoint(kModel, path("m.gguf"), options("f32", method)).ok());
+    EXPECT_LT(quality(path("m.gguf")).divergence->kl.value, 1e-8) << method;
+  }
+}
+
+TEST_F(Compressed, FilesAreTheSameOnAnyNumberOfThreads) {
+  QuantizeOptions one = options("q4_0", "awq+gptq"), three = one;
+  one.threads = 1;
+  three.threads = 3;
+  ASSERT_TRUE(quantize_checkpoint(kModel, path("1.gguf"), one).ok());
+  ASSERT_TRUE(quantize_checkpoint(kModel, path("3.gguf"), three).ok());
+  EXPECT_EQ(read_file(path("1.gguf"), 1 << 24).value(), read_file(path("3.gguf"), 1 << 24).value());
+}
+
+TEST_F(Compressed, AMixBeatsOneFormatOfTheSameSize) {
+  const auto uniform = quantize_checkpoint(kModel, path("u.gguf"), options("q5_0", "importance"));
+  ASSERT_TRUE(uniform.ok());
+  QuantizeOptions mixing = options("q4_0", "importance");
+  mixing.bits = uniform->bits_per_weight;
+  const auto mixed = quantize_checkpoint(kModel, path("m.gguf"), mixing);
+  ASSERT_TRUE(mixed.ok()) << mixed.status();
+  EXPECT_LE(mixed->bits_per_weight, uniform->bits_per_weight + 1e-9);
+  EXPECT_LT(quality(path("m.gguf")).divergence->kl.value,
+            quality(path("u.gguf")).divergence->kl.value);
+}
+
+TEST_F(Compressed, PruningByInputsBeatsPruningByMagnitude) {
+  std::map<std::string, double> kl;
+  for (const char* method : {"magnitude", "wanda", "sparsegpt"}) {
+    PruneOptions prune;
+    prune.method = parse_prune_method(method).value();
+    prune.pattern = parse_sparsity("0.5").value();
+    prune.documents = seen_;
+    prune.calibration = {.windows_max = 24, .window_tokens = 128};
+    const auto result = prune_checkpoint(kModel, path("p.gguf"), prune);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_NEAR(result->sparsity(), 0.5, 0.002) << method;
+    kl[method] = quality(path("p.gguf")).divergence->kl.value;
+  }
+  EXPECT_LT(kl["wanda"], kl["magnitude"]);
+  EXPECT_LT(kl["sparsegpt"], kl["wanda"]);
+}
+
+TEST_F(Compressed, GlobalMagnitudeRemovesExactlyTheShare) {
+  PruneOptions prune;
+  prune.method = PruneMethod::kGlobalMagnitude;
+  prune.pattern.sparsity = 0.9;
+  const auto result = prune_checkpoint(kModel, path("p.gguf"), prune);
+  ASSERT_TRUE(result.ok()) << result.status();
+  int64_t values = 0, zeros = 0;
+  for (const PrunedMatrix& matrix : result->matrices) {
+    values += matrix.values;
+    zeros += matrix.zeros;
+  }
+  EXPECT_EQ(zeros, std::llround(0.9 * static_cast<double>(values)));
+}
+
+TEST_F(Compressed, QuantisedWeightsAreNotPruned) {
+  ASSERT_TRUE(quantize_checkpoint(kModel, path("q.gguf"), options("q8_0", "nearest")).ok());
+  PruneOptions prune;
+  prune.method = PruneMethod::kMagnitude;
+  const auto result = prune_checkpoint(path("q.gguf"), path("p.gguf"), prune);
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(message_of(result.status())), testing::HasSubstr("then quantise"));
+}
+
+TEST_F(Compressed, MethodsThatLookAtInputsWantAText) {
+  QuantizeOptions blind = options("q4_0", "gptq");
+  blind.documents.clear();
+  EXPECT_EQ(quantize_checkpoint(kModel, path("q.gguf"), blind).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(fs::exists(path("q.gguf")));
+}
+
+TEST_F(Compressed, WeightsThatAreNotFiniteAreNamed) {
+  std::string bytes = read_file(kModel, 1 << 24).value();
+  const float nan = NAN;
+  std::memcpy(bytes.data() + bytes.size() - 4000, &nan, sizeof nan);  // in the last tensors
+  ASSERT_TRUE(write_file_atomically(path("nan.gguf"), bytes).ok());
+  const auto result =
+      quantize_checkpoint(path("nan.gguf"), path("q.gguf"), options("q4_0", "nearest"));
+  ASSERT_FALSE(result.ok());
+  EXPECT_THAT(std::string(message_of(result.status())), testing::HasSubstr("is not finite"));
+}
+
+}  // namespace
+}  // namespace brisk
