@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Compares brisk's compression with tiny implementations of the same papers in numpy.
+
+  oracle_test.py BRISK MODEL REFERENCE
+
+MODEL: a Hugging Face directory of a llama with float weights; REFERENCE: tests/reference, whose
+readers are used. The inputs of the first layer's q, k and v are computed here from the embedding and
+the norm alone, so that nothing of brisk's own forward pass is trusted.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+BRISK, MODEL, REFERENCE = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+sys.path.append(REFERENCE)
+import gguf_file  # noqa: E402
+import safetensors_file  # noqa: E402
+
+V = "model.layers.0.self_attn.v_proj.weight"
+NORM = "model.layers.0.input_layernorm.weight"
+TEXT = ("Once upon a time there was a little dog. The dog lived with a girl in a house near the "
+        "river. One day the girl went to the market and bought a red ball for the dog. ") * 6
+DAMPING = 0.01
+
+
+def brisk(*arguments):
+    return subprocess.run([BRISK, *map(str, arguments)], check=True, capture_output=True,
+                          text=True).stdout
+
+
+def inputs(tensors, config, ids):
+    """What the products q, k and v of the first layer are given: (tokens, hidden)."""
+    x = tensors["model.embed_tokens.weight"][ids]
+    rms = np.sqrt(np.mean(x * x, axis=1, keepdims=True) + config["rms_norm_eps"])
+    return x / rms * tensors[NORM]
+
+
+def upper_factor(gram):
+    """U with (gram + damping)^-1 = U^T U."""
+    h = gram + DAMPING * np.mean(np.diag(gram)) * np.eye(len(gram))
+    return np.linalg.cholesky(np.linalg.inv(h)).T
+
+
+def gptq_codes(weights, factor, steps):
+    """Algorithm 1 of arXiv 2210.17323 for q4_0 groups of 32 whose steps are given."""
+    w = weights.copy()
+    codes = np.zeros(w.shape, int)
+    for j in range(w.shape[1]):
+        step = steps[:, j // 32]
+        scaled = np.divide(w[:, j], step, out=np.zeros_like(step), where=step != 0)
+        codes[:, j] = np.clip(np.rint(scaled), -8, 7)
+        error = (w[:, j] - codes[:, j] * step) / factor[j, j]
+        w[:, j:] -= np.outer(error, factor[j, j:])
+    return codes
+
+
+def sparsegpt(weights, factor, sparsity, width=128):
+    """Algorithm 1 of arXiv 2301.00774, masks chosen for `width` inputs at a time."""
+    w = weights.copy()
+    for begin in range(0, w.shape[1], width):
+        end = min(begin + width, w.shape[1])
+        score = (w[:, begin:end] / np.diag(factor)[begin:end]) ** 2
+        count = round(sparsity * score.size)
+        gone = score <= np.sort(score.ravel())[count - 1]
+        for j in range(begin, end):
+            error = np.where(gone[:, j - begin], w[:, j], 0) / factor[j, j]
+            w[:, j + 1:] -= np.outer(error, factor[j, j + 1:])
+            w[gone[:, j - begin], j] = 0
+    return w
+
+
+class Compression(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.path = Path(cls.directory.name)
+        cls.config = json.loads((MODEL / "config.json").read_text())
+        cls.tensors = cls.read(MODEL)
+        (cls.path / "text.txt").write_text(TEXT)
+        ids = [int(i) for i in brisk("tokenize", MODEL, TEXT, "--ids", "--no-special").split()]
+        limit = cls.config["max_position_embeddings"]
+        assert 128 < len(ids) < limit, len(ids)  # one window
+        cls.x = inputs(cls.tensors, cls.config, ids)
+        cls.gram = cls.x.T @ cls.x
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+    @staticmethod
+    def read(directory):
+        return {name: np.asarray(values, np.float64)
+                for name, values in safetensors_file.read_directory(directory).items()}
+
+    def run_brisk(self, command, out, *options):
+        brisk(command, MODEL, self.path / out, *options, "--calibration", self.path / "text.txt",
+              "--threads", 2)
+        return self.path / out
+
+    def test_wanda_removes_the_weights_that_the_paper_removes(self):
+        pruned = self.read(self.run_brisk("prune", "wanda", "--method", "wanda"))[V]
+        score = np.abs(self.tensors[V]) * np.sqrt(np.diag(self.gram))
+        order = np.argsort(score, axis=1)
+        expected = self.tensors[V].copy()
+        np.put_along_axis(expected, order[:, :score.shape[1] // 2], 0, axis=1)
+        self.assertEqual(np.count_nonzero(pruned), np.count_nonzero(expected))
+        # Ties and sums in another order may exchange a weight or two.
+        self.assertLess(np.mean(pruned != expected), 1e-3)
+
+    def test_sparsegpt_removes_and_corrects_as_the_paper_does(self):
+        pruned = self.read(self.run_brisk("prune", "sparsegpt", "--method", "sparsegpt",
+                                          "--damping", DAMPING))[V]
+        expected = sparsegpt(self.tensors[V], upper_factor(self.gram), 0.5)
+        self.assertLess(np.mean((pruned == 0) != (expected == 0)), 2e-3)
+        self.assertLess(self.loss(pruned), 1.02 * self.loss(expected))
+        both = (pruned != 0) & (expected != 0)
+        error = np.abs(pruned - expected)[both] / np.abs(expected[both]).mean()
+        self.assertLess(np.median(error), 0.01)  # what bf16 rounds
+
+    def loss(self, weights):
+        """Squared error of the products over the calibration text."""
+        difference = weights - self.tensors[V]
+        return np.einsum("ij,jk,ik->", difference, self.gram, difference)
+
+    def test_gptq_chooses_the_codes_that_the_paper_chooses(self):
+        out = self.run_brisk("quantize", "gptq.gguf", "--scheme", "q4_0", "--method", "gptq",
+                             "--damping", DAMPING)
+        stored = gguf_file.read(out)[1]["blk.0.attn_v.weight"]
+        rows, depth = self.tensors[V].shape
+        blocks = np.frombuffer(stored.data, np.uint8).reshape(rows, depth // 32, 18)
+        steps = blocks[:, :, :2].copy().view(np.float16)[:, :, 0].astype(np.float64)
+        low, high = blocks[:, :, 2:] & 15, blocks[:, :, 2:] >> 4
+        codes = np.concatenate([low, high], axis=2).reshape(rows, depth).astype(int) - 8
+        expected = gptq_codes(self.tensors[V], upper_factor(self.gram), steps)
+        # One rounding that falls the other way moves what follows it in its row.
+        self.assertLess(np.mean(codes != expected), 0.03)
+        ours = self.loss(codes * np.repeat(steps, 32, axis=1))
+        oracle = self.loss(expected * np.repeat(steps, 32, axis=1))
+        self.assertLess(abs(ours / oracle - 1), 0.03)
+        nearest = np.clip(np.rint(self.tensors[V] / np.repeat(steps, 32, axis=1)), -8, 7)
+        self.assertLess(ours, 0.8 * self.loss(nearest * np.repeat(steps, 32, axis=1)))
+
+    def test_awq_divides_the_norm_by_a_power_of_the_mean_input(self):
+        out = self.run_brisk("quantize", "awq.gguf", "--scheme", "q4_0", "--method", "awq")
+        stored = gguf_file.read(out)[1]
+        norm = np.frombuffer(stored["blk.0.attn_norm.weight"].data, np.float32)
+        factors = np.log(self.tensors[NORM] / norm)
+        means = np.log(np.maximum(np.mean(np.abs(self.x), axis=0), 1e-4))
+        exponent, offset = np.polyfit(means, factors, 1)
+        self.assertLess(np.max(np.abs(factors - exponent * means - offset)), 1e-3)
+        self.assertLess(abs(20 * exponent - round(20 * exponent)), 1e-2)
+        self.assertGreater(exponent, -1e-3)
+        self.assertLess(abs(factors.max() + factors.min()), 1e-3)  # centred around 1
+        changed = [layer for layer in range(self.config["num_hidden_layers"])
+                   if not np.allclose(
+                       np.frombuffer(stored[f"blk.{layer}.ffn_norm.weight"].data, np.float32),
+                       self.tensors[f"model.layers.{layer}.post_attention_layernorm.weight"])]
+        self.assertTrue(changed)
+
+    def test_smoothquant_divides_by_what_the_paper_says(self):
+        out = self.run_brisk("quantize", "smooth.gguf", "--scheme", "q8_0", "--method",
+                             "smoothquant")
+        norm = np.frombuffer(gguf_file.read(out)[1]["blk.0.attn_norm.weight"].data, np.float32)
+        prefix = "model.layers.0.self_attn."
+        weights = np.max([np.abs(self.tensors[f"{prefix}{m}_proj.weight"]).max(axis=0)
+                          for m in "qkv"], axis=0)
+        factors = np.sqrt(np.abs(self.x).max(axis=0) / weights)
+        factors /= np.sqrt(factors.min() * factors.max())
+        np.testing.assert_allclose(norm, self.tensors[NORM] / factors, rtol=1e-3)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
