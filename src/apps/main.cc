@@ -35,6 +35,7 @@ const std::vector<Command>& commands() {
       {"quantize", "a model's weights in fewer bits, chosen with what texts tell of its inputs",
        add_quantize},
       {"prune", "a model with fewer weights", add_prune},
+      {"trim-vocab", "a model without the tokens that a corpus never uses", add_trim_vocab},
       {"synth", "write random weights in the shape of a real model", add_synth},
       {"completion", "completion of commands and flags for a shell", add_completion},
       {"man", "the manual page", add_man},

@@ -9,7 +9,7 @@
 namespace brisk {
 
 CheckpointEdit::CheckpointEdit(std::shared_ptr<const Checkpoint> source)
-    : source_(std::move(source)) {}
+    : source_(std::move(source)), config_(source_->config), tokenizer_(source_->tokenizer) {}
 
 std::byte* CheckpointEdit::replace(const NamedTensor& old, DType dtype,
                                    std::vector<int64_t> shape) {
@@ -35,13 +35,41 @@ void CheckpointEdit::patch_values(const NamedTensor& old, int64_t first,
   std::copy(values.begin(), values.end(), all + first);
 }
 
+void CheckpointEdit::select_rows(const NamedTensor& old, std::span<const int64_t> rows) {
+  const Tensor& from = old.tensor;
+  std::vector<int64_t> shape = from.shape;
+  const auto row_bytes =
+      static_cast<size_t>(bytes_of(from.dtype, from.values() / std::max<int64_t>(shape[0], 1)));
+  shape[0] = std::ssize(rows);
+  std::byte* to = replace(old, from.dtype, std::move(shape));
+  for (const int64_t row : rows) {
+    const auto bytes = from.data.subspan(static_cast<size_t>(row) * row_bytes, row_bytes);
+    to = std::copy(bytes.begin(), bytes.end(), to);
+  }
+}
+
+void CheckpointEdit::update(Json& config) const {
+  const auto set = [&config](const char* key, const Json& value) {
+    if (config.contains(key)) config[key] = value;
+  };
+  set("vocab_size", config_.vocab_size);
+  set("bos_token_id", config_.bos_token >= 0 ? Json(config_.bos_token) : Json(nullptr));
+  set("pad_token_id", tokenizer_.rules.pad >= 0 ? Json(tokenizer_.rules.pad) : Json(nullptr));
+  if (config_.eos_tokens.size() == 1) {
+    set("eos_token_id", config_.eos_tokens.front());
+  } else {
+    set("eos_token_id", config_.eos_tokens);
+  }
+}
+
 Checkpoint CheckpointEdit::edited() const {
   Checkpoint checkpoint;
-  checkpoint.config = source_->config;
+  checkpoint.config = config_;
   checkpoint.generation = source_->generation;
-  checkpoint.tokenizer = source_->tokenizer;
+  checkpoint.tokenizer = tokenizer_;
   checkpoint.chat_template = source_->chat_template;
   checkpoint.metadata = source_->metadata;
+  if (checkpoint.metadata.contains("config")) update(checkpoint.metadata["config"]);
   checkpoint.index = source_->index;
   for (const NamedTensor& named : source_->tensors) {
     const auto it = replacements_.find(&named);

@@ -25,16 +25,29 @@ class CheckpointEdit {
   // Replaces `old` by f32 values of the same shape, its own but for those from `first` on.
   void patch_values(const NamedTensor& old, int64_t first, std::span<const float> values);
 
-  // A view of the source with what was replaced; this edit outlives it.
+  // Replaces `old` by some of its rows (a row: one index of the outermost dimension), in the order
+  // given; a format keeps its bytes. REQUIRES: rows of `old`, which has at least one dimension.
+  void select_rows(const NamedTensor& old, std::span<const int64_t> rows);
+
+  // What the new checkpoint says of itself; begins as the source's.
+  ModelConfig& config() { return config_; }
+  TokenizerData& tokenizer() { return tokenizer_; }
+
+  // A view of the source with what was replaced; this edit outlives it. A Hugging Face
+  // configuration that it carries has the sizes and tokens of config().
   Checkpoint edited() const;
 
  private:
+  void update(Json& config) const;
+
   struct Replacement {
     Tensor tensor;
     std::unique_ptr<std::byte[]> bytes;
   };
 
   const std::shared_ptr<const Checkpoint> source_;
+  ModelConfig config_;
+  TokenizerData tokenizer_;
   absl::flat_hash_map<const NamedTensor*, Replacement> replacements_;
 };
 
