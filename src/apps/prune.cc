@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
 #include "compress/prune/prune.h"
+#include "compress/prune/structured.h"
 
 namespace brisk {
 namespace {
@@ -23,8 +24,28 @@ struct Options {
   std::string sparsity = "0.5";
   std::string calibration;
   PruneOptions prune;
+  StructuredOptions structures;
   bool json = false;
 };
+
+bool removes_structures(const StructuredOptions& options) {
+  return options.neurons > 0 || options.kv_heads > 0 || options.channels > 0 || options.layers > 0;
+}
+
+Json to_json(const Options& options, const StructuredResult& result, double seconds) {
+  return {{"out", options.out},
+          {"parameters_before", result.parameters_before},
+          {"parameters", result.parameters},
+          {"layers", result.layers},
+          {"removed_layers", result.removed_layers},
+          {"ffn_size", result.ffn_size},
+          {"heads", result.heads},
+          {"kv_heads", result.kv_heads},
+          {"hidden_size", result.hidden_size},
+          {"bytes", result.bytes},
+          {"calibration_tokens", result.calibration_tokens},
+          {"seconds", seconds}};
+}
 
 Json to_json(const Options& options, const PruneResult& result, double seconds) {
   Json matrices = Json::array();
@@ -40,7 +61,37 @@ Json to_json(const Options& options, const PruneResult& result, double seconds) 
           {"matrices", matrices}};
 }
 
+absl::Status prune_whole_structures(Options& options) {
+  StructuredOptions& job = options.structures;
+  job.calibration = options.prune.calibration;
+  job.damping = options.prune.damping;
+  job.tokenizer_path = options.prune.tokenizer_path;
+  job.threads = options.prune.threads;
+  if (!options.calibration.empty()) {
+    BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  StructuredResult result;
+  {
+    Progress progress(options.out + ": layers");
+    job.on_progress = [&progress](int64_t done, int64_t layers) {
+      progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
+    };
+    BRISK_ASSIGN_OR_RETURN(result, prune_structures(options.in, options.out, job));
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (options.json) {
+    fmt::print("{}\n", to_text(to_json(options, result, elapsed.count())));
+  } else {
+    fmt::print("{}: {} of {} parameters: {} layers of {} channels, {} neurons, {} heads; {}\n",
+               options.out, result.parameters, result.parameters_before, result.layers,
+               result.hidden_size, result.ffn_size, result.heads, human_bytes(result.bytes));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status prune(Options& options) {
+  if (removes_structures(options.structures)) return prune_whole_structures(options);
   PruneOptions& job = options.prune;
   if (options.method.empty()) options.method = options.calibration.empty() ? "magnitude" : "wanda";
   BRISK_ASSIGN_OR_RETURN(job.method, parse_prune_method(options.method));
@@ -76,13 +127,25 @@ CommandAction add_prune(CLI::App& app) {
   app.footer(
       "brisk prune model pruned.gguf --sparsity 0.5 --calibration texts.jsonl\n"
       "brisk prune model pruned --sparsity 2:4 --method sparsegpt --calibration book.txt\n"
-      "brisk prune model pruned.gguf --sparsity 0.3 --method magnitude");
+      "brisk prune model pruned.gguf --sparsity 0.3 --method magnitude\n"
+      "brisk prune model smaller --neurons 0.25 --layers 2 --calibration texts.jsonl");
   app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
       ->required();
   app.add_option("out", options->out, "A name ending in .gguf, or a directory")->required();
   app.add_option("--sparsity", options->sparsity,
                  "The share of weights that goes, or how many stay of a group (2:4, 4:8)")
       ->capture_default_str();
+  StructuredOptions& structures = options->structures;
+  const auto add_share = [&app](const char* name, double* share, const char* what) {
+    app.add_option(name, *share, what)->check(CLI::Range(0.0, 0.99))->group("Whole structures");
+  };
+  add_share("--neurons", &structures.neurons, "The share of each MLP's neurons that goes");
+  add_share("--heads", &structures.kv_heads,
+            "The share of key-value heads that goes, with the query heads that share them");
+  add_share("--channels", &structures.channels, "The share of the residual stream's channels");
+  app.add_option("--layers", structures.layers, "How many layers go")
+      ->check(CLI::Range(0, 1 << 10))
+      ->group("Whole structures");
   app.add_option("--method", options->method,
                  "Which go: " + prune_method_choices() +
                      " (default: wanda with a calibration text, else magnitude)");

@@ -48,11 +48,40 @@ void CheckpointEdit::select_rows(const NamedTensor& old, std::span<const int64_t
   }
 }
 
+void CheckpointEdit::rename_prefix(const std::string& prefix, const std::string& other) {
+  renamed_.emplace_back(prefix, other);
+}
+
+// Empty: it goes.
+std::string CheckpointEdit::new_name(const std::string& name) const {
+  for (const auto& [prefix, other] : renamed_) {
+    // Below the wrappers' prefixes too, see Checkpoint::find_weight.
+    const size_t at = name.find(prefix);
+    if (at == std::string::npos || (at > 0 && name[at - 1] != '.')) continue;
+    return other.empty() ? "" : name.substr(0, at) + other + name.substr(at + prefix.size());
+  }
+  return name;
+}
+
 void CheckpointEdit::update(Json& config) const {
   const auto set = [&config](const char* key, const Json& value) {
     if (config.contains(key)) config[key] = value;
   };
   set("vocab_size", config_.vocab_size);
+  set("hidden_size", config_.hidden_size);
+  set("intermediate_size", config_.ffn_size);
+  set("num_hidden_layers", config_.layers);
+  set("num_attention_heads", config_.heads);
+  set("num_key_value_heads", config_.kv_heads);
+  // Readers derive it from sizes that may not be what they were.
+  if (config_.head_dim > 0) config["head_dim"] = config_.head_dim;
+  if (config.contains("layer_types") && !config_.layer_is_sliding.empty()) {
+    Json types = Json::array();
+    for (const bool sliding : config_.layer_is_sliding) {
+      types.push_back(sliding ? "sliding_attention" : "full_attention");
+    }
+    config["layer_types"] = std::move(types);
+  }
   set("bos_token_id", config_.bos_token >= 0 ? Json(config_.bos_token) : Json(nullptr));
   set("pad_token_id", tokenizer_.rules.pad >= 0 ? Json(tokenizer_.rules.pad) : Json(nullptr));
   if (config_.eos_tokens.size() == 1) {
@@ -70,11 +99,13 @@ Checkpoint CheckpointEdit::edited() const {
   checkpoint.chat_template = source_->chat_template;
   checkpoint.metadata = source_->metadata;
   if (checkpoint.metadata.contains("config")) update(checkpoint.metadata["config"]);
-  checkpoint.index = source_->index;
   for (const NamedTensor& named : source_->tensors) {
+    std::string name = new_name(named.name);
+    if (name.empty()) continue;
     const auto it = replacements_.find(&named);
+    checkpoint.index.emplace(name, checkpoint.tensors.size());
     checkpoint.tensors.push_back(
-        {named.name, it == replacements_.end() ? named.tensor : it->second.tensor});
+        {std::move(name), it == replacements_.end() ? named.tensor : it->second.tensor});
   }
   return checkpoint;
 }

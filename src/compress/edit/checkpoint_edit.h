@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "model/checkpoint/checkpoint.h"
@@ -29,6 +31,9 @@ class CheckpointEdit {
   // given; a format keeps its bytes. REQUIRES: rows of `old`, which has at least one dimension.
   void select_rows(const NamedTensor& old, std::span<const int64_t> rows);
 
+  // Tensors whose names begin with `prefix` begin with `other` instead; empty: they go.
+  void rename_prefix(const std::string& prefix, const std::string& other);
+
   // What the new checkpoint says of itself; begins as the source's.
   ModelConfig& config() { return config_; }
   TokenizerData& tokenizer() { return tokenizer_; }
@@ -38,6 +43,7 @@ class CheckpointEdit {
   Checkpoint edited() const;
 
  private:
+  std::string new_name(const std::string& name) const;
   void update(Json& config) const;
 
   struct Replacement {
@@ -46,6 +52,7 @@ class CheckpointEdit {
   };
 
   const std::shared_ptr<const Checkpoint> source_;
+  std::vector<std::pair<std::string, std::string>> renamed_;  // prefixes
   ModelConfig config_;
   TokenizerData tokenizer_;
   absl::flat_hash_map<const NamedTensor*, Replacement> replacements_;

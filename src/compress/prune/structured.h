@@ -1,0 +1,48 @@
+// Removes whole neurons, heads, channels and layers: an ordinary smaller checkpoint, which any
+// engine loads and runs faster.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "compress/calibrate/windows.h"
+
+namespace brisk {
+
+struct StructuredOptions {
+  // Shares that go, in [0, 1).
+  double neurons = 0;   // of every MLP: those that add least to its output
+  double kv_heads = 0;  // of every attention: key-value heads with all query heads that share them
+  double channels = 0;  // of the residual stream: those that carry least
+  int layers = 0;  // how many go: those whose output is most like their input (block influence,
+                   // Men et al. 2024, arXiv 2403.03853)
+  std::vector<std::string> documents;  // to calibrate with
+  CalibrationOptions calibration;
+  double damping = 0.01;       // of the fit of what stays to what was there
+  std::string tokenizer_path;  // see OpenOptions
+  int threads = 0;             // 0: all
+  std::function<void(int64_t layers_done, int64_t layers)> on_progress;  // may be null
+};
+
+struct StructuredResult {
+  uint64_t bytes = 0;  // of the weights file
+  int64_t parameters_before = 0;
+  int64_t parameters = 0;
+  int64_t layers = 0, ffn_size = 0, heads = 0, kv_heads = 0, hidden_size = 0;  // of what is left
+  std::vector<int> removed_layers;
+  int64_t calibration_tokens = 0;
+};
+
+// `in`: a checkpoint with float weights; `out`: a name ending in .gguf, or a directory. The
+// matrices behind what goes (down, o) are fitted anew, by least squares over the calibration texts,
+// so that what stays makes up for it. Neurons and channels are kept in multiples of 16. Errors:
+// InvalidArgument when nothing would be left or weights are in blocks; Unimplemented for neurons of
+// experts, and layers of models whose layers differ in kind.
+absl::StatusOr<StructuredResult> prune_structures(const std::string& in, const std::string& out,
+                                                  const StructuredOptions& options);
+
+}  // namespace brisk
