@@ -70,8 +70,10 @@ TEST_P(TrimVocab, KeptTokensHaveTheLogitsTheyHad) {
   LoadOptions exact;
   exact.activations = Activations::kF32;
   const auto before = load_model(GetParam(), exact).value();
-  ASSERT_TRUE(trim_vocab(GetParam(), directory_ / "small.gguf", kTexts, "").ok());
-  const auto after = load_model(directory_ / "small.gguf", exact).value();
+  // In the layout it had: another rotates other pairs, and sums in another order.
+  const fs::path out = directory_ / (GetParam() == kBpe ? "small" : "small.gguf");
+  ASSERT_TRUE(trim_vocab(GetParam(), out, kTexts, "").ok());
+  const auto after = load_model(out, exact).value();
   const std::vector<int32_t> kept =
       tokens_to_keep(before->checkpoint->tokenizer, *before->tokenizer, kTexts);
   const auto logits = [](const Model& model) {
