@@ -8,8 +8,13 @@
 
 namespace brisk {
 
-Drawer::Drawer(int threads, const KernelTable& kernels) : scratch_(static_cast<size_t>(threads)) {
-  for (SamplerScratch& scratch : scratch_) scratch.kernels = &kernels;
+Drawer::Drawer(int threads, const KernelTable& kernels, int64_t vocabulary)
+    : scratch_(static_cast<size_t>(threads)) {
+  for (SamplerScratch& scratch : scratch_) {
+    scratch.kernels = &kernels;
+    // A busy machine may leave it to one thread to draw for a long time.
+    scratch.reserve(static_cast<size_t>(vocabulary));
+  }
 }
 
 void Drawer::begin(DrawingSequence sequence) {

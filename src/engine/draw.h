@@ -39,7 +39,8 @@ struct DrawingSequence {
 // threads nor the other rows matter. Engine thread only.
 class Drawer {
  public:
-  Drawer(int threads, const KernelTable& kernels);
+  // `vocabulary`: the columns of the logits. Each thread's memory for them is there from now on.
+  Drawer(int threads, const KernelTable& kernels, int64_t vocabulary);
 
   // A sequence begins or ends. REQUIRES of begin: it is new.
   void begin(DrawingSequence sequence);

@@ -33,7 +33,7 @@ EngineImpl::EngineImpl(EngineParts parts)
                   .prefix_cache = options_.prefix_cache,
                   // Nobody shall aim prompts at one bucket; results do not depend on it.
                   .hash_seed = std::random_device{}()}),
-      drawer_(runner_->threads(), *model_->kernels),
+      drawer_(runner_->threads(), *model_->kernels, model_->spec.vocab_size),
       store_(parts.store == nullptr
                  ? nullptr
                  : std::make_unique<StoreWorker>(std::move(parts.store), runner_->block_bytes(),

@@ -160,6 +160,15 @@ bool uses_history(const SamplingParams& params) {
   return penalizes(params) || !params.bad_words.empty();
 }
 
+void SamplerScratch::reserve(size_t vocabulary) {
+  const size_t blocks = vocabulary / kLogitBlock + 1;
+  maxima.reserve(blocks);
+  logits.reserve(vocabulary);
+  adjusted_maxima.reserve(blocks);
+  weights.reserve(vocabulary);
+  top.reserve(kLogprobsMax + 1);  // and the token itself
+}
+
 absl::StatusOr<SampledToken> sample(const SampleInput& input, SamplerScratch* scratch) {
   const SamplingParams& params = *input.params;
   const ScannedLogits given = scan(*scratch->kernels, input.logits, &scratch->maxima);

@@ -84,6 +84,8 @@ struct SamplerScratch {
   std::vector<float> adjusted_maxima;            // of those
   WeightScratch weights;
   std::vector<TokenLogprob> top;
+
+  void reserve(size_t vocabulary);  // so that nothing is allocated later
 };
 
 struct SampledToken {

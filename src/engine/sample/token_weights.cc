@@ -97,6 +97,14 @@ std::span<int32_t> heaviest(const KernelTable& kernels, const ScannedLogits& row
   return at_least(kernels, row, *last, scratch);
 }
 
+void WeightScratch::reserve(size_t vocabulary) {
+  const size_t blocks = vocabulary / kLogitBlock + 1;
+  weights.reserve(vocabulary);
+  maxima.reserve(blocks);
+  sums.reserve(std::max(blocks, kLevels));
+  candidates.reserve(vocabulary + 16);
+}
+
 TokenWeights::TokenWeights(const KernelTable& kernels, const ScannedLogits& row, double temperature,
                            WeightScratch* scratch)
     : kernels_(kernels),

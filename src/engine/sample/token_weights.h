@@ -38,6 +38,8 @@ struct WeightScratch {
   std::vector<float> maxima;        // (blocks), in another order
   std::vector<double> sums;         // of blocks of weights, or by level
   std::vector<int32_t> candidates;  // (vocabulary + 16) token ids
+
+  void reserve(size_t vocabulary);  // so that nothing is allocated later
 };
 
 // The ids of all tokens with this logit or a higher one, ascending, in scratch->candidates.
