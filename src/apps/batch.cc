@@ -58,7 +58,8 @@ class Lines final : public batch::LineSource {
         kBatchId, [this](const batch::LineResult& result) { done_.insert(result.line); });
   }
 
-  std::optional<batch::LineWork> next() override {
+  std::optional<batch::LineWork> next(const batch::Admits& admits) override {
+    if (!admits(kBatchId)) return std::nullopt;
     while (next_ < input_.size() && done_.contains(next_)) ++next_;
     if (next_ >= input_.size() || !status_.ok()) return std::nullopt;
     batch::LineWork work{.batch = kBatchId, .line = next_, .input = *input_.line(next_)};
@@ -134,9 +135,9 @@ absl::Status answer_lines(const BatchOptions& options, Lines& lines, int64_t tot
   api::ModelRepository models(metrics);
   models.add(std::move(served));
   api::Service service(models, metrics);
-  batch::LineRunner runner(service.routes(), options.engine.sequences_max);
-  Progress progress("requests");
   const SteadyClock clock;
+  batch::LineRunner runner(service.routes(), options.engine.sequences_max, clock);
+  Progress progress("requests");
   const Instant start = clock.now();
   const int64_t before = lines.done();
   constexpr double kWaitSeconds = 0.2;

@@ -7,6 +7,14 @@
 #include "base/status.h"
 
 namespace brisk {
+namespace {
+
+// Trying again would not help: it is the request's structure that is too much.
+absl::Status grammar_failure(const absl::Status& status) {
+  return status.ok() ? status : invalid_input("{}; ask for a simpler one", message_of(status));
+}
+
+}  // namespace
 
 Drawer::Drawer(int threads, const KernelTable& kernels, int64_t vocabulary)
     : scratch_(static_cast<size_t>(threads)) {
@@ -102,7 +110,7 @@ absl::Status Drawer::find_allowed(State* state, size_t vocab) {
   const size_t words = mask_words(static_cast<int32_t>(std::max(known, vocab)));
   state->allowed.assign(words, 0);
   const auto texts = std::span(state->allowed).first(mask_words(static_cast<int32_t>(known)));
-  BRISK_RETURN_IF_ERROR(state->matcher->mask(texts));
+  BRISK_RETURN_IF_ERROR(grammar_failure(state->matcher->mask(texts)));
   if (!state->matcher->is_complete()) return absl::OkStatus();
   for (const int32_t end : state->ends) mask_add(state->allowed, end);
   return absl::OkStatus();
@@ -110,7 +118,7 @@ absl::Status Drawer::find_allowed(State* state, size_t vocab) {
 
 absl::Status Drawer::accept(State* state, int32_t token) {
   const bool is_end = std::ranges::find(state->ends, token) != state->ends.end();
-  return is_end ? absl::OkStatus() : state->matcher->accept(token);
+  return is_end ? absl::OkStatus() : grammar_failure(state->matcher->accept(token));
 }
 
 void Drawer::draw_token(const Task& task, std::span<const float> logits, SamplerScratch* scratch) {

@@ -63,7 +63,7 @@ absl::StatusOr<std::shared_ptr<Generation>> EngineImpl::submit(Request request,
   }
   const double predicted = predicted_first_token_seconds(request);
   const double promised = options_.first_token_seconds_max;
-  if (promised > 0 && predicted > promised) {
+  if (promised > 0 && predicted > promised && !request.background) {
     return with_retry_after(
         exhausted("the first token would take about {:.1f} s, and this server promises {:.1f} s; "
                   "try again later",

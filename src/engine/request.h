@@ -63,8 +63,9 @@ struct Request {
   std::vector<int32_t>
       stop_tokens{};  // each ends a choice; the model's own are added by the engine
   bool ignore_eos = false;
-  int priority = 0;  // lower goes first
-  Tenant tenant{};   // whom it belongs to: tenants share the engine fairly
+  int priority = 0;         // lower goes first
+  bool background = false;  // nobody waits for its first token: it is never refused as too late
+  Tenant tenant{};          // whom it belongs to: tenants share the engine fairly
   // Requests share cached prefixes only with others of the same salt.
   uint64_t cache_salt = 0;
   // -1: none; k: those of the prompt's tokens, and of the k most probable ones in their places.

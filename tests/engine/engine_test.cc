@@ -347,6 +347,12 @@ TEST_F(EngineTest, RefusesWhatItCannotBeginInTime) {
   const auto first = engine_->submit(std::move(urgent));
   ASSERT_TRUE(first.ok()) << "all others wait behind it: " << first.status();
   accepted.push_back(*first);
+  Request patient;
+  patient.prompt.assign(100, 1);
+  patient.background = true;
+  const auto last = engine_->submit(std::move(patient));
+  ASSERT_TRUE(last.ok()) << "nobody waits for it: " << last.status();
+  accepted.push_back(*last);
   for (const auto& generation : accepted) generation->cancel();
 }
 

@@ -96,6 +96,14 @@ TEST_F(RealEngineTest, TemplatesSeeTheClientsOrderOfKeys) {
             R"("arguments": {"to": "b", "from": "a"}}}] {"y": 1, "b": [{"x": 1, "a": 2}]})");
 }
 
+TEST_F(RealEngineTest, ATemplateWithoutEndIsTheRequestsFaultAndNotTriedAgain) {
+  const Answer answer = post("/apply-template", R"({"messages":[{"role":"user","content":"a"}],
+      "chat_template":"{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}"
+      })");
+  EXPECT_EQ(answer.status, 400) << answer.raw.body;
+  EXPECT_THAT(answer.raw.body, testing::HasSubstr("steps"));
+}
+
 TEST_F(RealEngineTest, LogprobsAreThoseOfTheChosenTokens) {
   const Answer answer = post("/v1/chat/completions", R"({"temperature":0,"max_tokens":12,
       "messages":[{"role":"user","content":"The dog"}],"logprobs":true,"top_logprobs":5})");

@@ -19,7 +19,9 @@ Tenant tenant_of(const http::Caller& caller, std::string_view user) {
 // In the queue.
 void place(const http::Caller& caller, std::string_view user, Request& request) {
   request.tenant = tenant_of(caller, user);
-  if (caller.background) request.priority = std::numeric_limits<int32_t>::max();
+  if (!caller.background) return;
+  request.background = true;
+  request.priority = std::numeric_limits<int32_t>::max();
 }
 
 }  // namespace

@@ -27,11 +27,15 @@ absl::StatusOr<std::string> render(const ChatTemplate& chat_template, const Toke
   input.kwargs = chat.template_args;
   if (chat.tools.use != ToolUse::kNone) input.tools = chat.tools.definitions;
   BRISK_ASSIGN_OR_RETURN(const OrderedJson variables, template_variables(std::move(input)));
-  BRISK_ASSIGN_OR_RETURN(std::string text, chat_template.render(variables));
+  absl::StatusOr<std::string> text = chat_template.render(variables);
+  if (absl::IsResourceExhausted(text.status())) {  // and would be again
+    return invalid_input("the chat template: {}", message_of(text.status()));
+  }
+  BRISK_RETURN_IF_ERROR(text.status());
   if (!chat.continue_final_message) return text;
   const OrderedJson& content = chat.messages.back()["content"];
   if (!content.is_string()) return invalid_input("the last message has no content to continue");
-  return cut_after_last_message(std::move(text), content.get_ref<const std::string&>());
+  return cut_after_last_message(*std::move(text), content.get_ref<const std::string&>());
 }
 
 // The template that serves all chats that bring none, or why there is none.

@@ -33,7 +33,7 @@ BatchWork::BatchWork(BatchStore& store, std::vector<http::Route> endpoints,
     : store_(store),
       keys_(std::move(keys)),
       limits_(limits),
-      runner_(std::move(endpoints), width) {}
+      runner_(std::move(endpoints), width, clock_) {}
 
 BatchWork::~BatchWork() { stop(); }
 
@@ -167,9 +167,10 @@ absl::Status BatchWork::resume(Job& job) {
 }
 
 // A line of each batch in turn.
-std::optional<LineWork> BatchWork::next() {
+std::optional<LineWork> BatchWork::next(const Admits& admits) {
   for (size_t tries = 0; tries < jobs_.size(); ++tries) {
     Job& job = *jobs_[turn_++ % jobs_.size()];
+    if (!admits(job.id)) continue;
     if (std::optional<LineWork> work = next_of(job)) return work;
   }
   return std::nullopt;

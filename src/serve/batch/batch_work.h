@@ -60,7 +60,7 @@ class BatchWork final : private LineSource {
   absl::Status resume(Job& job);
   void end_jobs();
   absl::Status finish(Job& job);
-  std::optional<LineWork> next() override;
+  std::optional<LineWork> next(const Admits& admits) override;
   std::optional<LineWork> next_of(Job& job);
   bool is_wanted(const LineWork& work) const override;
   void put(std::vector<LineResult> results) override;
@@ -70,6 +70,8 @@ class BatchWork final : private LineSource {
   BatchStore& store_;
   const std::shared_ptr<const http::KeyRing> keys_;
   const InputLimits limits_;
+
+  const SteadyClock clock_;
 
   // Worker thread only
   LineRunner runner_;

@@ -5,6 +5,7 @@
 #include <absl/synchronization/mutex.h>
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -28,11 +29,15 @@ struct LineWork {
   http::Caller caller{};
 };
 
+// Whether a batch may begin another line.
+using Admits = std::function<bool(const std::string& batch)>;
+
 // Where lines come from and where their results go. Called by the thread that calls `step`.
 class LineSource {
  public:
   virtual ~LineSource() = default;
-  virtual std::optional<LineWork> next() = 0;              // nothing: none for now
+  // A line of a batch that `admits` allows; nothing: none for now.
+  virtual std::optional<LineWork> next(const Admits& admits) = 0;
   virtual bool is_wanted(const LineWork& work) const = 0;  // false: its answer would be thrown away
   virtual void put(std::vector<LineResult> results) = 0;   // not empty
 };
@@ -43,16 +48,23 @@ LineResult make_result(const LineWork& work, const http::Response& response,
 LineResult make_failure(const LineWork& work, std::string_view code, std::string_view message);
 
 // One thread, but for `wake`.
+//
+// A line that is refused (429, 503) is tried again, after pauses that grow. It is nobody else's
+// trouble: what is refused takes no place of what runs, and a batch with many refused lines
+// begins no more, while the others go on. Where there is no room (429 at once) a line is tried
+// until there is. What stays unavailable, or is refused after it ran, is given up after some tries,
+// and the last refusal is its result; the lines of a model given up so are tried once.
 class LineRunner {
  public:
-  // The endpoints of batches among `routes` are used. At most `width` lines are answered at once.
-  LineRunner(std::vector<http::Route> routes, int width);
+  // The endpoints of batches among `routes` are used. At most `width` lines are answered at once,
+  // and a few times as many wait to be tried again. `clock` must outlive this.
+  LineRunner(std::vector<http::Route> routes, int width, const Clock& clock);
 
   // Which urls lines may have.
   std::vector<std::string> endpoints() const;
 
   // Begins lines while there is room, and looks at those that run. When there was nothing to do it
-  // waits for news, `seconds` at most. A line that the engine has no room for is tried again later.
+  // waits for news, `seconds` at most.
   void step(LineSource& source, double seconds);
   bool idle() const { return running_.empty() && refused_.empty(); }
   // Whether a line of `batch` runs, or waits to be tried again.
@@ -63,8 +75,14 @@ class LineRunner {
   void wake();
 
  private:
-  struct Running {
+  struct Line {
     LineWork work;
+    int faults = 0;            // refusals other than for want of room
+    double pause_seconds = 0;  // before it was tried last
+    Instant not_before{};
+  };
+  struct Running {
+    Line line;
     std::string request_id;
     http::Wakeup wakeup;
     std::unique_ptr<http::PendingResponse> pending;
@@ -77,19 +95,32 @@ class LineRunner {
     void wait(double seconds);
   };
 
-  bool begin_lines(LineSource& source, std::vector<LineResult>* results);
-  void begin(LineWork work, std::vector<LineResult>* results);
-  bool poll_lines(const LineSource& source, std::vector<LineResult>* results);
-  void settle(LineWork work, const std::string& request_id, const http::Response& response,
-              std::vector<LineResult>* results);
+  // What came of a try.
+  struct Answer {
+    std::string request_id;
+    http::Response response;
+    bool has_run = false;  // it did not come at once
+  };
 
+  bool begin_lines(LineSource& source, std::vector<LineResult>* results);
+  std::optional<Line> next_line(LineSource& source);
+  bool admits(const std::string& batch) const;
+  void begin(Line line, std::vector<LineResult>* results);
+  http::Reply ask(const http::Request& request, const http::Wakeup& wakeup) const;
+  bool poll_lines(const LineSource& source, std::vector<LineResult>* results);
+  void settle(Line line, Answer answer, std::vector<LineResult>* results);
+  bool is_given_up(Line& line, const Answer& answer);
+  double seconds_until_retry() const;
+
+  // Constant after construction
   const int width_;
-  const SteadyClock clock_;
+  const Clock& clock_;
   std::map<std::string, http::Handler> handlers_;  // by url
+
   const std::shared_ptr<News> news_ = std::make_shared<News>();
   std::list<Running> running_;
-  std::list<LineWork> refused_;  // for want of room
-  Instant pause_until_{};
+  std::list<Line> refused_;
+  std::map<std::string, Instant> given_up_;  // models, since when; of those that the server has
 };
 
 }  // namespace brisk::batch
