@@ -1,6 +1,5 @@
 // brisk serve: a model behind OpenAI's API.
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <iterator>
 #include <memory>
@@ -43,11 +42,16 @@ void log_exchange(const http::Exchange& exchange) {
                         {"key", exchange.key}});
 }
 
-// What SIGHUP asks for.
-void reload(KeyKeeper& keys, http::Server& server) {
-  for (const absl::Status& status : {keys.reload(), server.reload_tls()}) {
-    if (!status.ok()) spdlog::error("SIGHUP changes nothing: {}", message_of(status));
-  }
+// Looks again which models there are, where they were not named on the command line.
+absl::Status reload_models(const ServedModelsOptions& options, api::ModelRepository& models) {
+  if (options.models.empty()) return absl::OkStatus();
+  BRISK_ASSIGN_OR_RETURN(api::ModelConfigs configs, configured_models(options));
+  models.refresh(std::move(configs));
+  return absl::OkStatus();
+}
+
+void report(const absl::Status& status) {
+  if (!status.ok()) spdlog::error("SIGHUP changes nothing: {}", message_of(status));
 }
 
 void save(KeyKeeper& keys) {
@@ -71,18 +75,18 @@ absl::StatusOr<std::unique_ptr<batch::BatchService>> add_batches(
 }
 
 absl::Status serve(const ServeOptions& options) {
+  hold_signals();
+  let_stops_end_the_process();
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<KeyKeeper> keys, KeyKeeper::open(options.access));
   BRISK_ASSIGN_OR_RETURN(const api::ModelConfigs configs, configured_models(options.models));
-  sigset_t signals;
-  hold_signals(signals);
+  hold_signals();
   api::Metrics metrics({.vllm_alias = options.metrics_alias == "vllm"});
   api::RepositoryOptions repository = options.models.repository;
   repository.memory_max = static_cast<int64_t>(options.models.memory_bytes_max);
   api::ModelRepository models(metrics, repository, configs, api::make_model_loader());
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // loading may take long; nothing is lost yet
-  const absl::Status loaded = preload(options.models, configs, models);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  BRISK_RETURN_IF_ERROR(loaded);
+  let_stops_end_the_process();
+  BRISK_RETURN_IF_ERROR(preload(options.models, configs, models));
+  hold_signals();
   api::Service service(models, metrics);
   std::vector<http::Route> routes = service.routes();
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<batch::BatchService> batches,
@@ -101,7 +105,12 @@ absl::Status serve(const ServeOptions& options) {
   fmt::print("serving {} at http{}://{}{}{}:{}\n", what, options.http.tls_key.empty() ? "" : "s",
              v6 ? "[" : "", server->host(), v6 ? "]" : "", server->port());
   std::fflush(stdout);
-  wait_for_stop(signals, [&] { reload(*keys, *server); }, [&] { save(*keys); });
+  const auto on_hangup = [&] {
+    report(keys->reload());
+    report(server->reload_tls());
+    report(reload_models(options.models, models));
+  };
+  wait_for_stop(on_hangup, [&] { save(*keys); });
   service.begin_drain();
   server->begin_drain();
   if (batches != nullptr) batches->stop();

@@ -3,8 +3,10 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <csignal>
 #include <ctime>
 #include <filesystem>
+#include <initializer_list>
 #include <vector>
 
 #include "base/log.h"
@@ -107,26 +109,37 @@ absl::Status KeyKeeper::save() {
   return absl::OkStatus();
 }
 
-void hold_signals(sigset_t& signals) {
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+namespace {
+
+sigset_t set_of(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : signals) sigaddset(&set, signal);
+  return set;
 }
 
-void wait_for_stop(const sigset_t& signals, const std::function<void()>& on_hangup,
-                   const std::function<void()>& on_tick) {
+}  // namespace
+
+void hold_signals() {
+  const sigset_t all = set_of({SIGINT, SIGTERM, SIGHUP});
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+void let_stops_end_the_process() {
+  const sigset_t stops = set_of({SIGINT, SIGTERM});
+  pthread_sigmask(SIG_UNBLOCK, &stops, nullptr);
+}
+
+void wait_for_stop(const std::function<void()>& on_hangup, const std::function<void()>& on_tick) {
   constexpr timespec kTick = {.tv_sec = 5, .tv_nsec = 0};
+  const sigset_t signals = set_of({SIGINT, SIGTERM, SIGHUP});
   while (true) {
     const int signal = sigtimedwait(&signals, nullptr, &kTick);
     if (signal == SIGINT || signal == SIGTERM) break;
     if (signal == SIGHUP) on_hangup();
     on_tick();
   }
-  sigset_t stops = signals;
-  sigdelset(&stops, SIGHUP);  // it must not end a server that finishes its answers
-  pthread_sigmask(SIG_UNBLOCK, &stops, nullptr);
+  let_stops_end_the_process();
 }
 
 }  // namespace brisk

@@ -4,7 +4,6 @@
 #include <absl/status/statusor.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <functional>
 #include <memory>
 #include <string>
@@ -48,11 +47,13 @@ class KeyKeeper {
 
 // From here on SIGINT, SIGTERM and SIGHUP are only taken by `wait_for_stop`. Threads made later
 // inherit it.
-void hold_signals(sigset_t& signals);
+void hold_signals();
+// While this thread does what may take long and loses nothing, SIGINT and SIGTERM end the process.
+// SIGHUP stays held: it never ends a server.
+void let_stops_end_the_process();
 
 // Returns at SIGINT or SIGTERM. Afterwards a second one ends the process at once, as if it had
 // never been held. Meanwhile `on_hangup` runs at every SIGHUP, and `on_tick` every few seconds.
-void wait_for_stop(const sigset_t& signals, const std::function<void()>& on_hangup,
-                   const std::function<void()>& on_tick);
+void wait_for_stop(const std::function<void()>& on_hangup, const std::function<void()>& on_tick);
 
 }  // namespace brisk

@@ -75,7 +75,8 @@ void add_served_models_options(CLI::App& app, ServedModelsOptions* options) {
                  "the small model that ships with brisk)");
   app.add_flag("--offline", options->offline, "fetch nothing from a hub");
   app.add_option("--models", options->models,
-                 "several models instead: a directory of them, or a TOML file that describes them")
+                 "several models instead: a directory of them, or a TOML file that describes them; "
+                 "looked at again on SIGHUP")
       ->type_name("DIR|FILE.toml")
       ->excludes("model");
   app.add_option("--models-memory", options->memory_bytes_max,

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/serve/raw_client.h"
@@ -21,6 +23,7 @@ using testing::HasSubstr;
 
 const std::string kBinary = std::string(BRISK_BINARY_DIR) + "/brisk";
 const std::string kModel = std::string(BRISK_DATA_DIR) + "/models/stories260K/stories260K.bin";
+const std::string kShippedModel = std::string(BRISK_SOURCE_DIR) + "/models/brisk-small";
 
 // A child whose stdout and stderr come through one pipe.
 class Process {
@@ -56,6 +59,16 @@ class Process {
   }
 
   void send(int signal) const { ::kill(pid_, signal); }
+
+  // Whether it holds back a signal itself (man 5 proc: SigBlk), or has ended.
+  bool holds(int signal) const {
+    std::ifstream status(fmt::format("/proc/{}/status", pid_));
+    for (std::string line; std::getline(status, line);) {
+      if (!line.starts_with("SigBlk:")) continue;
+      return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) != 0;
+    }
+    return true;
+  }
 
   // The exit code, or -1 when a signal ended it.
   int wait() {
@@ -94,6 +107,58 @@ TEST_F(ServeCommandTest, ServesAndStopsCleanlyOnSigterm) {
   server.send(SIGTERM);
   EXPECT_EQ(server.wait(), 0);
   EXPECT_FALSE(RawClient(port).connected());
+}
+
+TEST_F(ServeCommandTest, HangupsWhileItLoadsAreKeptForLater) {
+  Process server({kBinary, "serve", kShippedModel, "--port", "0", "--threads", "1"});
+  while (!server.holds(SIGHUP)) std::this_thread::yield();
+  std::atomic<bool> serves = false;
+  std::thread hangups([&] {
+    while (!serves) server.send(SIGHUP);
+  });
+  const int port = port_of(server.read_line());
+  serves = true;
+  hangups.join();
+  RawClient client(port);
+  client.get("/health");
+  EXPECT_EQ(client.read_response().status, 200);
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+}
+
+TEST_F(ServeCommandTest, LooksForModelsAgainOnSighup) {
+  namespace fs = std::filesystem;
+  const fs::path directory = testing::TempDir() + "brisk_models";
+  fs::remove_all(directory);
+  fs::create_directories(directory);
+  fs::create_symlink(kShippedModel, directory / "one");
+  Process server({kBinary, "serve", "--models", directory.string(), "--port", "0"});
+  RawClient client(port_of(server.read_line()));
+  const auto models = [&] {
+    client.get("/v1/models");
+    return client.read_response().body;
+  };
+  const auto becomes = [&](const std::string& name, bool is_there) {
+    for (int i = 0; i < 500; ++i) {
+      if ((models().find("\"id\":\"" + name + "\"") != std::string::npos) == is_there) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+  };
+  EXPECT_TRUE(becomes("one", true));
+  fs::create_symlink(kShippedModel, directory / "two");
+  server.send(SIGHUP);
+  EXPECT_TRUE(becomes("two", true));
+  fs::remove(directory / "one");
+  server.send(SIGHUP);
+  EXPECT_TRUE(becomes("one", false));
+  fs::remove(directory / "two");
+  server.send(SIGHUP);
+  EXPECT_THAT(server.read_line(), HasSubstr("holds no .gguf file"));
+  EXPECT_THAT(models(), HasSubstr("two")) << "nothing changes";
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+  fs::remove_all(directory);
 }
 
 TEST_F(ServeCommandTest, FinishesARunningStreamBeforeItStops) {

@@ -314,6 +314,34 @@ TEST_F(ModelRepositoryTest, DrainingEndsTheWaits) {
   EXPECT_EQ(ask("a").status, 503);
 }
 
+TEST_F(ModelRepositoryTest, ModelsComeAndGoWhileItServes) {
+  serve_models({stories("a"), stories("b")});
+  ASSERT_EQ(ask("a").status, 200);
+  test::RawClient running = client();
+  running.post("/v1/completions", story("a", 400, true));
+  ASSERT_TRUE(running.read_until("text"));
+  watch_.hold = true;
+  test::RawClient waiting = client();
+  waiting.post("/v1/completions", story("b"));
+  ASSERT_TRUE(comes([&] { return state("b") == "loading"; }));
+
+  models_->refresh({.models = {stories("c")}});
+  EXPECT_EQ(ask("a").status, 404);
+  EXPECT_EQ(state("b"), "loading") << "until it is loaded";
+  EXPECT_EQ(state("c"), "unloaded");
+  EXPECT_TRUE(running.read_until("data: [DONE]")) << "what runs is finished";
+  watch_.hold = false;
+  EXPECT_EQ(waiting.read_response().status, 200);
+
+  models_->refresh({.models = {stories("c")}});
+  EXPECT_EQ(ask("b").status, 404);
+  EXPECT_EQ(ask("").status, 200) << "the only model is the default";
+  EXPECT_EQ(state("c"), "loaded");
+  models_->refresh({.models = {stories("c"), stories("a")}});
+  EXPECT_EQ(state("c"), "loaded") << "it stays as it is";
+  EXPECT_EQ(ask("a").status, 200);
+}
+
 TEST_F(ModelRepositoryTest, NamesAliasesAndTheDefault) {
   ModelConfig a = stories("a");
   a.aliases = {"gpt-4o-mini", "org/a"};

@@ -42,14 +42,8 @@ ModelRepository::ModelRepository(Metrics& metrics, const RepositoryOptions& opti
       memory_max_(memory_limit(options.memory_max)) {
   {
     absl::MutexLock lock(&mutex_);
-    for (ModelConfig& config : configs.models) {
-      auto entry = std::make_unique<Entry>();
-      entry->config = std::move(config);
-      index(*entry);
-      entries_.push_back(std::move(entry));
-    }
-    if (entries_.size() == 1) default_ = entries_.front().get();
-    if (!configs.default_name.empty()) default_ = names_.at(configs.default_name);
+    for (ModelConfig& config : configs.models) take_in(std::move(config));
+    set_default(configs.default_name);
   }
   keeper_ = std::thread([this] { keep_loop(); });
   load_thread_ = std::thread([this] { load_loop(); });
@@ -69,6 +63,45 @@ void ModelRepository::index(Entry& entry) {
   names_[entry.config.name] = &entry;
   for (const std::string& alias : entry.config.aliases) names_[alias] = &entry;
   for (const auto& [adapter, path] : entry.config.adapters) names_[adapter] = &entry;
+}
+
+ModelRepository::Entry* ModelRepository::take_in(ModelConfig config) {
+  Entry* entry = entries_.emplace_back(std::make_unique<Entry>()).get();
+  entry->config = std::move(config);
+  index(*entry);
+  return entry;
+}
+
+void ModelRepository::set_default(const std::string& name) {
+  default_ = entries_.size() == 1 ? entries_.front().get() : nullptr;
+  if (!name.empty()) default_ = names_.at(name);
+}
+
+void ModelRepository::refresh(ModelConfigs configs) {
+  absl::MutexLock lock(&mutex_);
+  const auto is_wanted = [&](const Entry& entry) {
+    return std::ranges::find(configs.models, entry.config.name, &ModelConfig::name) !=
+           configs.models.end();
+  };
+  std::erase_if(entries_, [&](const std::unique_ptr<Entry>& entry) {
+    const bool is_busy =
+        entry->state == ModelState::kLoading || !entry->waiting.empty() || entry->watchers > 0;
+    if (is_wanted(*entry) || is_busy) return false;
+    spdlog::info("{} is no longer served", entry->config.name);
+    if (entry->loaded != nullptr) retire(*entry, "it is no longer served");
+    return true;
+  });
+  names_.clear();
+  for (const auto& entry : entries_) index(*entry);
+  for (ModelConfig& config : configs.models) {
+    if (names_.contains(config.name)) continue;
+    spdlog::info("{} is served from now on", config.name);
+    const bool preload = config.preload;
+    Entry* entry = take_in(std::move(config));
+    if (preload) begin_load(*entry);
+  }
+  set_default(configs.default_name);
+  news_.SignalAll();
 }
 
 void ModelRepository::add(ServedModel model) {
@@ -209,7 +242,9 @@ absl::Status ModelRepository::load(std::string_view name) {
   if (entry->state == ModelState::kUnloaded || entry->state == ModelState::kFailed) {
     begin_load(*entry);
   }
+  ++entry->watchers;
   while (entry->state == ModelState::kLoading) news_.Wait(&mutex_);
+  --entry->watchers;
   return entry->state == ModelState::kFailed ? entry->fault : absl::OkStatus();
 }
 

@@ -87,6 +87,11 @@ class ModelRepository {
   // Takes in a model that is loaded, and stays so. REQUIRES: its names are new.
   void add(ServedModel model);
 
+  // Takes in the models of `configs` whose names are new, and lets go of those that are not in it:
+  // nobody finds them any more, what runs is finished. The others stay as they are. What is being
+  // loaded stays too, until the next time. REQUIRES: check(configs).
+  void refresh(ModelConfigs configs);
+
   // Asks for the model that `name` means, or one of whose adapters it does, and begins to load it
   // if need be. `body_bytes`: what the caller holds in memory while it waits. Errors: NotFound
   // (model_not_found), InvalidArgument (no name and no default), Unavailable (stopping),
@@ -136,6 +141,8 @@ class ModelRepository {
   ModelLease lease(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void release(Loaded& loaded);
   void index(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Entry* take_in(ModelConfig config) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void set_default(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void begin_load(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<absl::StatusOr<ModelLease>> poll(ModelWait::Seat& seat);
   void leave(ModelWait::Seat& seat);

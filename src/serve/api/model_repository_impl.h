@@ -29,6 +29,7 @@ struct ModelRepository::Entry {
   int64_t planned_bytes = 0;
   std::shared_ptr<Loaded> loaded;
   std::vector<ModelWait::Seat*> waiting;
+  int watchers = 0;  // calls of load() that wait for it
 };
 
 struct ModelWait::Seat {
