@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "base/json.h"
+#include "base/split_name.h"
 #include "base/status.h"
 #include "hub/reference.h"
 
@@ -56,18 +58,29 @@ bool read_file_entry(const Json& entry, HubFile* file) {
 
 bool is_gguf(const std::string& path) { return lower(path).ends_with(".gguf"); }
 
-// "-00001-of-00003.gguf"
-bool is_part(const std::string& path) {
-  return path.size() > 20 && path.substr(path.size() - 14, 4) == "-of-";
+// Of a model in several files the first stands for all.
+bool is_later_part(const std::string& path) {
+  const std::optional<SplitName> split = parse_split_name(path);
+  return split.has_value() && split->part > 1;
 }
 
-// "models/Small-Q4_K_M.gguf" has the quantisation q4_k_m.
+// "models/Small-Q4_K_M.gguf" has the quantisation q4_k_m, "Large-Q8_0-00001-of-00002.gguf" q8_0.
 bool has_quantisation(const std::string& path, const std::string& wanted) {
-  const std::string name = lower(path.substr(0, path.size() - 5));
+  const std::optional<SplitName> split = parse_split_name(path);
+  const std::string name = lower(split.has_value() ? split->stem : path.substr(0, path.size() - 5));
   const std::string end = lower(wanted);
   if (!name.ends_with(end) || name.size() <= end.size()) return false;
   const char before = name[name.size() - end.size() - 1];
   return before == '-' || before == '.' || before == '_' || before == '/';
+}
+
+// All files of the model that `path` is, or is a part of; the one to open first.
+std::vector<std::string> parts_of(const std::string& path) {
+  const std::optional<SplitName> split = parse_split_name(path);
+  if (!split.has_value()) return {path};
+  std::vector<std::string> parts;
+  for (int part = 1; part <= split->parts; ++part) parts.push_back(split->of_part(part));
+  return parts;
 }
 
 std::string names_of(const std::vector<std::string>& paths) {
@@ -146,7 +159,7 @@ std::string choose_gguf(const std::vector<std::string>& paths, const std::string
   }
   std::vector<std::string> whole;
   std::ranges::copy_if(paths, std::back_inserter(whole), [](const std::string& path) {
-    return is_gguf(path) && !is_part(path) && path.find("mmproj") == path.npos;
+    return is_gguf(path) && !is_later_part(path) && path.find("mmproj") == path.npos;
   });
   std::vector<std::string> order = {wanted};
   if (wanted.empty()) order = {"Q4_K_M", "Q8_0", "Q4_0", "Q5_K_M", "Q6_K", "BF16", "F16"};
@@ -178,8 +191,14 @@ absl::StatusOr<HubChoice> choose_files(const HubListing& listing, const std::str
     return not_found("nothing in it is called {} or has that quantisation; it has {}", wanted,
                      names_of(ggufs.empty() ? paths : ggufs));
   }
-  const auto file = std::ranges::find(listing.files, chosen, &HubFile::path);
-  return HubChoice{.files = {*file}, .open = chosen};
+  HubChoice choice = {.files = {}, .open = chosen};
+  for (const std::string& path : parts_of(chosen)) {
+    const auto file = std::ranges::find(listing.files, path, &HubFile::path);
+    if (file == listing.files.end()) return not_found("it lacks {}, a part of the model", path);
+    choice.files.push_back(*file);
+  }
+  choice.open = choice.files.front().path;
+  return choice;
 }
 
 }  // namespace brisk

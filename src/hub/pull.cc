@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/split_name.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "hub/blob.h"
@@ -204,7 +205,8 @@ absl::StatusOr<std::string> find_pulled(const HubReference& reference, const Pul
   if (reference.file.empty() && is_checkpoint) return snapshot.string();
   const std::string chosen = choose_gguf(paths, reference.file);
   if (chosen.empty()) return absent;
-  return (snapshot / chosen).string();
+  const std::optional<SplitName> split = parse_split_name(chosen);
+  return (snapshot / (split.has_value() ? split->of_part(1) : chosen)).string();
 }
 
 }  // namespace brisk

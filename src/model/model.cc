@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/split_name.h"
 #include "base/status.h"
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/quant/format.h"
@@ -60,6 +61,7 @@ std::string model_name_of(const std::string& path) {
   std::filesystem::path p = std::filesystem::path(path).lexically_normal();
   if (p.filename().empty()) p = p.parent_path();
   if (std::filesystem::is_directory(p)) return p.filename().string();
+  if (const auto split = parse_split_name(p.filename().string())) return split->stem;
   return p.stem().string();
 }
 

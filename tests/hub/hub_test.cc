@@ -95,6 +95,13 @@ TEST(HubListing, ChoosesWhatMakesAModel) {
   EXPECT_THAT(chosen(ggufs, "iq4_nl"), ElementsAre("m-IQ4_NL.gguf"));
   EXPECT_THAT(chosen(ggufs, "m-Q8_0.gguf"), ElementsAre("m-Q8_0.gguf"));
   EXPECT_THAT(chosen({"one.gguf"}, ""), ElementsAre("one.gguf"));
+  const std::vector<std::string> parts = {
+      "m-Q8_0-00002-of-00002.gguf", "m-Q8_0-00001-of-00002.gguf", "big-Q2_K-00001-of-00002.gguf"};
+  const auto both = ElementsAre("m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf");
+  EXPECT_THAT(chosen(parts, ""), both);
+  EXPECT_THAT(chosen(parts, "q8_0"), both);
+  EXPECT_THAT(chosen(parts, "m-Q8_0-00002-of-00002.gguf"), both);
+  EXPECT_THAT(chosen(parts, "Q2_K").front(), HasSubstr("it lacks big-Q2_K-00002-of-00002.gguf"));
   EXPECT_THAT(chosen(ggufs, "Q5_0").front(), HasSubstr("it has m-IQ4_NL.gguf, m-Q8_0.gguf"));
   EXPECT_THAT(chosen(ggufs, "_0").front(), HasSubstr("nothing in it"));
   EXPECT_THAT(chosen({"README.md"}, "").front(), HasSubstr("it has README.md"));

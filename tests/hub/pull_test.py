@@ -17,7 +17,9 @@ import unittest
 import urllib.request
 from pathlib import Path
 
-from hub_server import COMMIT, Hub, git_sha1
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from hub_server import COMMIT, Hub, git_sha1  # noqa: E402
+from split_gguf import split  # noqa: E402
 
 BRISK, MODEL, DIRECTORY = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 GGUF = "tiny-Q8_0.gguf"
@@ -76,6 +78,45 @@ class PullTest(unittest.TestCase):
         self.check_pulled(self.pull("org/tiny:Q8_0"))
         self.check_pulled(self.pull(f"org/tiny:{GGUF}"))
         self.assertEqual(len(self.hub.fetched()), 1, "what is there is not fetched again")
+
+    def test_fetches_all_parts_of_a_model_and_opens_them(self):
+        self.hub.files = {f"Q8_0/tiny-Q8_0-{i + 1:05}-of-00003.gguf": part
+                          for i, part in enumerate(split(self.contents, 3))}
+        done = self.pull("org/tiny:Q8_0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        first = Path(done.stdout.strip())
+        self.assertEqual(first.name, "tiny-Q8_0-00001-of-00003.gguf")
+        self.assertEqual(len(list(first.parent.iterdir())), 3)
+        later = self.pull("org/tiny:Q8_0/tiny-Q8_0-00002-of-00003.gguf")
+        self.assertEqual(later.stdout, done.stdout, "the first stands for all")
+        self.assertEqual(self.pull("org/tiny:Q8_0", "--offline").stdout, done.stdout)
+
+        ask = ["-p", "Once", "--temp", "0", "-n", "8"]
+        whole = self.brisk("run", str(MODEL), *ask)
+        parts = self.brisk("run", str(first), *ask)
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        self.assertEqual((parts.returncode, parts.stdout), (0, whole.stdout), parts.stderr)
+        self.assertIn("not the first part", self.brisk("inspect", str(
+            first.with_name("tiny-Q8_0-00002-of-00003.gguf"))).stderr)
+
+        one = self.home / "one.gguf"
+        self.assertEqual(self.brisk("compile", str(first), str(one)).returncode, 0)
+        compiled = self.brisk("run", str(one), *ask)
+        self.assertEqual((compiled.returncode, compiled.stdout), (0, whole.stdout))
+
+        last = first.with_name("tiny-Q8_0-00003-of-00003.gguf")
+        swapped = last.read_bytes()
+        last.unlink()
+        self.assertIn(last.name, self.brisk("inspect", str(first)).stderr)
+        second = first.with_name("tiny-Q8_0-00002-of-00003.gguf")
+        last.write_bytes(second.read_bytes())
+        self.assertIn("it says that it is part 2 of 3", self.brisk("inspect", str(first)).stderr)
+        last.write_bytes(swapped[:len(swapped) // 2])
+        self.assertIn(last.name, self.brisk("inspect", str(first)).stderr)
+
+    def test_a_missing_part_is_no_model(self):
+        self.hub.files = {"tiny-Q8_0-00001-of-00002.gguf": self.contents}
+        self.check_refused(self.pull("org/tiny:Q8_0"), "tiny-Q8_0-00002-of-00002.gguf")
 
     def test_resumes_through_broken_connections(self):
         self.hub.drop_after = len(self.contents) // 5 + 1

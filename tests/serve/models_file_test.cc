@@ -106,14 +106,15 @@ TEST(ModelsFile, ADirectoryIsAListOfModels) {
     fs::create_directories(root / path);
   }
   for (const char* path : {"tiny.gguf", "hf/config.json", "org/deep/config.json", "org/b.gguf",
-                           "org/further/down/config.json", ".hidden/x/config.json", "notes.txt"}) {
+                           "org/further/down/config.json", ".hidden/x/config.json", "notes.txt",
+                           "wide-00001-of-00002.gguf", "wide-00002-of-00002.gguf"}) {
     std::ofstream(root / path) << "{}";
   }
   const auto configs = api::read_models(root.string(), {});
   ASSERT_TRUE(configs.ok()) << configs.status();
   std::vector<std::string> names;
   for (const auto& model : configs->models) names.push_back(model.name);
-  EXPECT_THAT(names, ElementsAre("hf", "org/b", "org/deep", "tiny"));
+  EXPECT_THAT(names, ElementsAre("hf", "org/b", "org/deep", "tiny", "wide"));
   EXPECT_EQ(configs->models[1].path, (root / "org" / "b.gguf").string());
   EXPECT_FALSE(api::read_models((root / "empty").string(), {}).ok());
   EXPECT_FALSE(api::read_models((root / "absent").string(), {}).ok());

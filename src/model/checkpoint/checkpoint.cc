@@ -23,7 +23,7 @@ absl::Status read_single_file(const std::string& path, Checkpoint& checkpoint) {
   BRISK_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path));
   checkpoint.files.push_back(std::move(file));
   const std::span<const std::byte> bytes = checkpoint.files.back().bytes();
-  if (begins_with(bytes, "GGUF")) return annotate(read_gguf(bytes, checkpoint), path);
+  if (begins_with(bytes, "GGUF")) return read_split_gguf(path, checkpoint);
   if (is_safetensors(bytes)) return read_single_safetensors(path, checkpoint);
   if (is_llama2c(bytes)) return annotate(read_llama2c(bytes, checkpoint), path);
   return invalid_input(

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/gguf.h"
@@ -15,6 +16,10 @@ namespace brisk {
 // Fills `checkpoint` from the bytes of a GGUF file, which must outlive it. A file without tensors
 // (a vocabulary) is fine.
 absl::Status read_gguf(std::span<const std::byte> file, Checkpoint& checkpoint);
+
+// The same of a file at `path` whose first part `checkpoint.files` holds. The parts beside it,
+// which `split.count` asks for, are opened too. Errors name the file.
+absl::Status read_split_gguf(const std::string& path, Checkpoint& checkpoint);
 
 // Parts of the above. Absent keys leave what they would say at its "not said" value.
 absl::Status read_gguf_config(const GgufFile& file, ModelConfig& config);

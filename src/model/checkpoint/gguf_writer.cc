@@ -104,8 +104,15 @@ void GgufHeader::bytes(std::string_view key, std::string_view values) {
 }
 
 void GgufHeader::copy(const GgufFile& file) {
-  pairs_.append(file.pairs);
-  count_ += file.values.size();
+  for (size_t i = 0; i < file.values.size(); ++i) {
+    if (file.values[i].first.starts_with("split.")) continue;
+    const char* begin = file.values[i].first.data() - sizeof(uint64_t);  // a key's length
+    const char* end = i + 1 < file.values.size()
+                          ? file.values[i + 1].first.data() - sizeof(uint64_t)
+                          : file.pairs.data() + file.pairs.size();
+    pairs_.append(begin, end);
+    ++count_;
+  }
   const auto alignment = file.integer("general.alignment");
   has_alignment_ = alignment.ok() && alignment->has_value();
   if (has_alignment_) alignment_ = static_cast<uint64_t>(**alignment);

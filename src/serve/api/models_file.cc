@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "base/split_name.h"
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
 #include "serve/tools/tool_call_syntax.h"
@@ -221,7 +222,15 @@ absl::StatusOr<ModelConfig> read_model(std::string_view name, const toml::node& 
 bool is_model(const fs::directory_entry& entry) {
   std::error_code ignored;
   if (entry.is_directory(ignored)) return fs::exists(entry.path() / "config.json", ignored);
-  return entry.path().extension() == ".gguf";
+  if (entry.path().extension() != ".gguf") return false;
+  const std::optional<SplitName> split = parse_split_name(entry.path().string());
+  return !split.has_value() || split->part == 1;
+}
+
+// Of a GGUF file: without what is said by its end.
+std::string name_of_file(const std::string& name) {
+  const std::optional<SplitName> split = parse_split_name(name);
+  return split.has_value() ? split->stem : name.substr(0, name.size() - 5);  // ".gguf"
 }
 
 // The models in `directory` and its directories, whose names begin with `prefix`.
@@ -242,7 +251,7 @@ absl::Status find_models(const fs::path& directory, const std::string& prefix, i
         return invalid_input("{} holds more than {} models", directory.string(), kModelsMax);
       }
       ModelConfig& model = models->emplace_back(base);
-      model.name = entry.is_directory() ? name : name.substr(0, name.size() - 5);  // ".gguf"
+      model.name = entry.is_directory() ? name : name_of_file(name);
       model.path = entry.path().string();
     } else if (depth > 0 && entry.is_directory(error) && !name.starts_with('.')) {
       BRISK_RETURN_IF_ERROR(find_models(entry.path(), name + "/", depth - 1, base, models));
