@@ -1,27 +1,18 @@
 #include "serve/http/connection.h"
 
-#include <absl/strings/match.h>
-
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <optional>
 
 #include "base/log.h"
-#include "base/status.h"
+#include "serve/http/client_socket.h"
 #include "serve/http/connection_pool.h"
-#include "serve/http/transport.h"
+#include "serve/http/request_head.h"
 #include "serve/http/wire.h"
 
 // gcc 12 mistreats some coroutine code: every statement here has at most one plain `co_await`, with
@@ -33,84 +24,8 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 using boost::system::error_code;
-using Parser = beast::http::request_parser<beast::http::string_body>;
 
-constexpr double kLingerSeconds = 2;
 constexpr double kGoodbyeSeconds = 1;
-constexpr size_t kLingerBytesMax = 4 << 20;
-constexpr size_t kReadAheadBytes = 4096;
-
-auto to_duration(double seconds) {
-  return std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-      std::chrono::duration<double>(seconds));
-}
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower;
-}
-
-// What a request that could not be read deserves; 0: nothing, the client has just left.
-int status_of_read_error(const error_code& code) {
-  using beast::http::error;
-  if (code == error::header_limit || code == error::buffer_overflow) return 431;
-  if (code == error::body_limit) return 413;
-  if (code == error::bad_version) return 505;
-  if (code == error::end_of_stream || code == error::partial_message) return 0;
-  if (code.category() == make_error_code(error::bad_target).category()) return 400;
-  return 0;
-}
-
-std::string_view advice_for(int status) {
-  switch (status) {
-    case 400:
-      return "the request is not well-formed HTTP/1.1";
-    case 408:
-      return "the request took too long to arrive";
-    case 413:
-      return "the body is larger than this server takes";
-    case 431:
-      return "the headers are larger than this server takes";
-    case 505:
-      return "this server speaks HTTP/1.1";
-    default:
-      return "the request cannot be answered";
-  }
-}
-
-// Copies the head into `request`. Otherwise the status of the refusal and why.
-struct Refusal {
-  int status = 0;
-  std::string why;
-};
-
-std::optional<Refusal> read_head(const Parser& parser, Request& request) {
-  const auto& message = parser.get();
-  request.method = std::string(message.method_string());
-  for (const auto& field : message.base()) {
-    request.headers.emplace_back(lower_case(field.name_string()), std::string(field.value()));
-  }
-  request.id = request_id_or_new(request.header("x-request-id"));
-  if (const absl::Status status = read_target(message.target(), request); !status.ok()) {
-    return Refusal{400, std::string(message_of(status))};
-  }
-  if (message.version() >= 11 && request.header("host").empty()) {
-    return Refusal{400, "an HTTP/1.1 request needs a Host header"};
-  }
-  const std::string coding = lower_case(request.header("transfer-encoding"));
-  if (!coding.empty() && coding != "chunked") {
-    return Refusal{501, "the only transfer encoding this server reads is chunked"};
-  }
-  if (!coding.empty() && !request.header("content-length").empty()) {
-    return Refusal{400, "a request has either Transfer-Encoding or Content-Length"};
-  }
-  const std::string expect = lower_case(request.header("expect"));
-  if (!expect.empty() && expect != "100-continue") {
-    return Refusal{417, "the only expectation this server meets is 100-continue"};
-  }
-  return std::nullopt;
-}
 
 Response internal_error(const Request& request, const char* what, const Router& router) {
   spdlog::error("{} {} ({}) threw: {}", request.method, request.path, request.id, what);
@@ -186,32 +101,22 @@ class BeastConnection final : public Connection,
  public:
   BeastConnection(asio::ip::tcp::socket socket, ConnectionPool& pool)
       : pool_(pool),
-        stream_(std::move(socket), pool.tls_context()),
-        deadline_(stream_.get_executor()),
-        signal_(stream_.get_executor()),
-        buffer_(pool.limits.header_bytes_max + pool.limits.pipelined_bytes_max) {}
+        executor_(socket.get_executor()),
+        socket_(
+            std::make_shared<ClientSocket>(std::move(socket), pool.tls_context(), pool.limits)) {}
 
   ~BeastConnection() override { pool_.remove(this); }
 
   // Keeps itself alive until the connection ends. Any thread.
-  void start() override {
-    asio::co_spawn(stream_.get_executor(), run(shared_from_this()), asio::detached);
-  }
+  void start() override { asio::co_spawn(executor_, run(shared_from_this()), asio::detached); }
 
   // Any thread.
   void stop() override {
-    asio::post(stream_.get_executor(), [self = shared_from_this()] {
-      self->stopping_ = true;
-      self->close();
-      self->wake();
-    });
+    asio::post(executor_, [socket = socket_] { socket->stop(); });
   }
 
  private:
   static asio::awaitable<void> run(std::shared_ptr<BeastConnection> self);
-  asio::awaitable<bool> handshake();
-  asio::awaitable<void> say_goodbye(double seconds);
-  asio::awaitable<bool> first_byte(double seconds);
   asio::awaitable<bool> serve_one();
   asio::awaitable<int> answer(Parser& parser, Request& request, std::string_view& route,
                               bool& keep_alive);
@@ -223,89 +128,32 @@ class BeastConnection final : public Connection,
                                        bool keep_alive);
   asio::awaitable<bool> write_stream(const Request& request, std::unique_ptr<BodyStream> stream,
                                      Framing framing);
-  asio::awaitable<bool> write(std::string_view head, std::string_view body);
-  asio::awaitable<void> linger();
-  asio::awaitable<void> wait(double seconds);
-  asio::awaitable<void> stop_watching();
 
   const Route* find_route(Request& request, Response& refusal) const;
   uint64_t body_bytes_max(const Route& route) const;
   double seconds_left(const Request& request) const;
 
-  void arm(double seconds);
-  void disarm();
-  void strike_in(std::chrono::steady_clock::duration time, int64_t round);
-  void wake();
-  void watch();
-  void close();
-  Wakeup make_wakeup();
-
   // Constant after construction
   ConnectionPool& pool_;
-
-  // Strand only
-  Transport stream_;
-  asio::steady_timer deadline_;  // ends what the client takes too long for
-  asio::steady_timer signal_;    // what `wait` waits for
-  asio::cancellation_signal watch_cancel_;
-  beast::flat_buffer buffer_;  // read, but not yet parsed
-  int64_t deadline_round_ = 0;
-  bool expired_ = false;   // the deadline has struck
-  bool woken_ = false;     // since the last `wait`
-  bool watching_ = false;  // a read is out that notices the client leave
-  bool watch_ended_ = false;
-  bool gone_ = false;  // the client has left
-  bool stopping_ = false;
+  const asio::ip::tcp::socket::executor_type executor_;
+  const std::shared_ptr<ClientSocket> socket_;  // strand only
 };
 
 asio::awaitable<void> BeastConnection::run(std::shared_ptr<BeastConnection> self) {
   bool first = true;
-  const bool secured = co_await self->handshake();
-  if (!secured) self->gone_ = true;
-  while (!self->stopping_ && !self->gone_) {
+  const bool secured = co_await self->socket_->handshake();
+  if (!secured) self->socket_->set_gone();
+  while (!self->socket_->over()) {
     const double seconds =
         first ? self->pool_.limits.header_seconds_max : self->pool_.limits.keep_alive_seconds;
-    const bool arrived = co_await self->first_byte(seconds);
+    const bool arrived = co_await self->socket_->first_byte(seconds);
     if (!arrived) break;
     const bool keep_alive = co_await self->serve_one();
     if (!keep_alive) break;
     first = false;
   }
-  if (!self->gone_) co_await self->say_goodbye(kGoodbyeSeconds);
-  self->close();
-}
-
-// Of TLS, where the server has it. False: the client has gone, or speaks something else.
-asio::awaitable<bool> BeastConnection::handshake() {
-  if (stream_.tls() == nullptr) co_return true;
-  error_code error;
-  arm(pool_.limits.header_seconds_max);
-  co_await stream_.tls()->async_handshake(asio::ssl::stream_base::server,
-                                          asio::redirect_error(asio::use_awaitable, error));
-  disarm();
-  if (error) spdlog::debug("a TLS handshake failed: {}", error.message());
-  co_return !error;
-}
-
-// Tells a client of TLS that nothing was cut off by somebody else.
-asio::awaitable<void> BeastConnection::say_goodbye(double seconds) {
-  if (stream_.tls() == nullptr || stopping_) co_return;
-  error_code ignored;
-  arm(seconds);
-  co_await stream_.tls()->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
-  disarm();
-}
-
-// Waits until a request begins. False: it never will.
-asio::awaitable<bool> BeastConnection::first_byte(double seconds) {
-  if (buffer_.size() > 0) co_return true;
-  error_code error;
-  arm(seconds);
-  const size_t size = co_await stream_.async_read_some(
-      buffer_.prepare(kReadAheadBytes), asio::redirect_error(asio::use_awaitable, error));
-  disarm();
-  buffer_.commit(size);
-  co_return !error && size > 0;
+  if (!self->socket_->gone()) co_await self->socket_->say_goodbye(kGoodbyeSeconds);
+  self->socket_->close();
 }
 
 // Reads one request and answers it. True: another may follow.
@@ -314,10 +162,10 @@ asio::awaitable<bool> BeastConnection::serve_one() {
   parser.header_limit(pool_.limits.header_bytes_max);
   parser.body_limit(boost::none);  // of the route; known after the headers
   error_code error;
-  arm(pool_.limits.header_seconds_max);
-  co_await beast::http::async_read_header(stream_, buffer_, parser,
+  socket_->arm(pool_.limits.header_seconds_max);
+  co_await beast::http::async_read_header(socket_->stream(), socket_->buffer(), parser,
                                           asio::redirect_error(asio::use_awaitable, error));
-  disarm();
+  socket_->disarm();
   const Instant start = pool_.clock.now();
   Request request;
   request.received = start;
@@ -327,12 +175,12 @@ asio::awaitable<bool> BeastConnection::serve_one() {
   const BusyMark mark(pool_);
   if (error) {
     status = status_of_read_error(error);
-    if (expired_) status = 408;
-    if (status == 0 || stopping_) co_return false;
+    if (socket_->expired()) status = 408;
+    if (status == 0 || socket_->stopping()) co_return false;
     request.id = request_id_or_new("");
     Response refusal = pool_.router.error(status, advice_for(status), "/");
     co_await write_response(request, std::move(refusal), Framing::kLength, false);
-    co_await linger();
+    co_await socket_->linger();
   } else {
     status = co_await answer(parser, request, route, keep_alive);
   }
@@ -374,7 +222,7 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
       if (!arrived) keep_alive = false;
     }
   }
-  const DisarmAtEnd guard{make_wakeup()};
+  const DisarmAtEnd guard{socket_->make_wakeup()};
   if (found != nullptr) {
     Reply reply = call(found->handler, request, guard.wakeup, pool_.router);
     std::string().swap(request.body);  // generating may take long
@@ -390,14 +238,15 @@ asio::awaitable<int> BeastConnection::answer(Parser& parser, Request& request,
   Framing framing = Framing::kLength;
   if (response.stream != nullptr)
     framing = version >= 11 ? Framing::kChunked : Framing::kUntilClose;
-  if (pool_.draining() || stopping_ || framing == Framing::kUntilClose) keep_alive = false;
+  if (pool_.draining() || socket_->stopping() || framing == Framing::kUntilClose)
+    keep_alive = false;
   bool written = false;
-  if (!gone_) {
+  if (!socket_->gone()) {
     written = co_await write_response(request, std::move(response), framing, keep_alive);
   }
-  co_await stop_watching();
-  keep_alive = keep_alive && written && !gone_ && !stopping_;
-  if (written && found == nullptr && !keep_alive) co_await linger();
+  co_await socket_->stop_watching();
+  keep_alive = keep_alive && written && !socket_->over();
+  if (written && found == nullptr && !keep_alive) co_await socket_->linger();
   co_return status;
 }
 
@@ -433,38 +282,38 @@ asio::awaitable<bool> BeastConnection::read_body(Parser& parser, Request& reques
     co_return false;
   }
   if (!request.header("expect").empty()) {
-    const bool written = co_await write("HTTP/1.1 100 Continue\r\n\r\n", "");
-    if (!written) gone_ = true;
+    const bool written = co_await socket_->write("HTTP/1.1 100 Continue\r\n\r\n", "");
+    if (!written) socket_->set_gone();
     if (!written) co_return false;
   }
-  arm(pool_.limits.body_seconds_max);
-  co_await beast::http::async_read(stream_, buffer_, parser,
+  socket_->arm(pool_.limits.body_seconds_max);
+  co_await beast::http::async_read(socket_->stream(), socket_->buffer(), parser,
                                    asio::redirect_error(asio::use_awaitable, error));
-  disarm();
+  socket_->disarm();
   if (!error) {
     request.body = std::move(parser.get().body());
     co_return true;
   }
   int status = status_of_read_error(error);
-  if (expired_) status = 408;
-  gone_ = status == 0;
-  if (gone_) co_return false;
+  if (socket_->expired()) status = 408;
+  if (status == 0) socket_->set_gone();
+  if (status == 0) co_return false;
   refusal = pool_.router.error(status, advice_for(status), request.path);
   co_return false;
 }
 
 asio::awaitable<Response> BeastConnection::await_response(
     const Request& request, std::unique_ptr<PendingResponse> pending) {
-  watch();
-  while (!gone_ && !stopping_) {
-    woken_ = false;
+  socket_->watch();
+  while (!socket_->over()) {
+    socket_->forget_wakes();
     std::optional<Response> response = poll(*pending, request, pool_.router);
     if (response.has_value()) co_return std::move(*response);
     const double left = seconds_left(request);
     if (left <= 0) co_return timeout_response(request, pool_.router);
-    co_await wait(std::min(pool_.limits.keep_alive_seconds, left));
+    co_await socket_->wait(std::min(pool_.limits.keep_alive_seconds, left));
   }
-  gone_ = true;
+  socket_->set_gone();
   Response cancelled;
   cancelled.status = 499;  // nobody reads it: for the log and the metrics
   co_return cancelled;
@@ -478,7 +327,7 @@ asio::awaitable<bool> BeastConnection::write_response(const Request& request, Re
                                                   .request_id = request.id});
   std::string_view body = response.body;
   if (request.method == "HEAD" || response.stream != nullptr) body = {};
-  bool written = co_await write(head, body);
+  bool written = co_await socket_->write(head, body);
   if (written && response.stream != nullptr) {
     written = co_await write_stream(request, std::move(response.stream), framing);
   }
@@ -496,13 +345,13 @@ double BeastConnection::seconds_left(const Request& request) const {
 asio::awaitable<bool> BeastConnection::write_stream(const Request& request,
                                                     std::unique_ptr<BodyStream> stream,
                                                     Framing framing) {
-  watch();
+  socket_->watch();
   std::string text;
   std::string framed;
   bool ended = false;
   bool silent = false;  // nothing happened for a whole ping interval
   while (!ended) {
-    woken_ = false;
+    socket_->forget_wakes();
     text.clear();
     ended = stream->pull(text);
     const double left = seconds_left(request);
@@ -518,124 +367,15 @@ asio::awaitable<bool> BeastConnection::write_stream(const Request& request,
     if (framing == Framing::kChunked && !text.empty()) append_chunk(framed, text);
     if (framing == Framing::kChunked && ended) framed += kLastChunk;
     if (!framed.empty()) {
-      const bool written = co_await write(framed, "");
-      if (!written) gone_ = true;
+      const bool written = co_await socket_->write(framed, "");
+      if (!written) socket_->set_gone();
     } else if (!ended) {
-      co_await wait(std::min(pool_.limits.ping_seconds, left));
-      silent = !woken_;
+      co_await socket_->wait(std::min(pool_.limits.ping_seconds, left));
+      silent = !socket_->woken();
     }
-    if (gone_ || stopping_) co_return false;
+    if (socket_->over()) co_return false;
   }
   co_return true;
-}
-
-asio::awaitable<bool> BeastConnection::write(std::string_view head, std::string_view body) {
-  const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head), asio::buffer(body)};
-  error_code error;
-  arm(pool_.limits.write_seconds_max);
-  co_await asio::async_write(stream_, buffers, asio::redirect_error(asio::use_awaitable, error));
-  disarm();
-  co_return !error;
-}
-
-// Reads and forgets what a refused client still sends, for a while: closing at once would make the
-// system discard the answer before the client has read it.
-asio::awaitable<void> BeastConnection::linger() {
-  error_code error;
-  co_await say_goodbye(kLingerSeconds);
-  asio::ip::tcp::socket& socket = stream_.socket();
-  socket.shutdown(asio::ip::tcp::socket::shutdown_send, error);
-  arm(kLingerSeconds);
-  size_t total = 0;
-  buffer_.clear();
-  while (!error && !expired_ && !stopping_ && total < kLingerBytesMax) {
-    const size_t size = co_await socket.async_read_some(
-        buffer_.prepare(kReadAheadBytes), asio::redirect_error(asio::use_awaitable, error));
-    total += size;
-  }
-  disarm();
-}
-
-// Returns after `seconds`, or as soon as there was a wake since the last wait. Sets `woken_`.
-asio::awaitable<void> BeastConnection::wait(double seconds) {
-  if (!woken_) {
-    error_code ignored;
-    signal_.expires_after(to_duration(seconds));
-    co_await signal_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  }
-}
-
-asio::awaitable<void> BeastConnection::stop_watching() {
-  watch_ended_ = true;
-  if (watching_) watch_cancel_.emit(asio::cancellation_type::terminal);
-  while (watching_) {
-    woken_ = false;
-    co_await wait(1);
-  }
-}
-
-// Until `disarm`, whatever waits for the socket longer than `seconds` is cancelled.
-void BeastConnection::arm(double seconds) {
-  expired_ = false;
-  strike_in(to_duration(seconds), ++deadline_round_);
-}
-
-void BeastConnection::strike_in(std::chrono::steady_clock::duration time, int64_t round) {
-  deadline_.expires_after(time);
-  deadline_.async_wait([weak = weak_from_this(), round](const error_code& error) {
-    const std::shared_ptr<BeastConnection> self = weak.lock();
-    if (error || self == nullptr || self->deadline_round_ != round) return;
-    self->expired_ = true;
-    self->stream_.socket().cancel();
-    // An operation that was between two of its reads has not noticed.
-    self->strike_in(std::chrono::milliseconds(50), round);
-  });
-}
-
-void BeastConnection::disarm() {
-  ++deadline_round_;
-  deadline_.cancel();
-}
-
-void BeastConnection::close() {
-  error_code ignored;
-  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
-  stream_.socket().close(ignored);
-}
-
-void BeastConnection::wake() {
-  woken_ = true;
-  signal_.cancel();
-}
-
-// Keeps a read out while a request is being answered: it ends when the client leaves, and what a
-// pipelining client sends early is kept for its turn.
-void BeastConnection::watch() {
-  if (watching_) return;
-  watch_ended_ = false;
-  if (buffer_.size() >= pool_.limits.pipelined_bytes_max) return;
-  watching_ = true;
-  stream_.async_read_some(
-      buffer_.prepare(kReadAheadBytes),
-      asio::bind_cancellation_slot(
-          watch_cancel_.slot(), [self = shared_from_this()](const error_code& error, size_t size) {
-            self->watching_ = false;
-            self->buffer_.commit(size);
-            if (error && !self->watch_ended_) {
-              self->gone_ = true;
-              self->close();  // ends a write that nobody takes
-            }
-            if (!error && !self->watch_ended_) self->watch();
-            if (error || self->watch_ended_) self->wake();
-          }));
-}
-
-Wakeup BeastConnection::make_wakeup() {
-  return Wakeup([weak = weak_from_this(), executor = stream_.get_executor()] {
-    asio::post(executor, [weak] {
-      if (const std::shared_ptr<BeastConnection> self = weak.lock()) self->wake();
-    });
-  });
 }
 
 }  // namespace
