@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "serve/batch/batch_input.h"
-#include "serve/batch/query.h"
+#include "serve/http/query.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace brisk;
@@ -16,6 +16,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto body = parse_json(line->body);
     BRISK_CHECK(body.ok() && body->is_object());
   }
-  BRISK_CHECK(batch::query_parameter(text, "after").find('\0') == std::string::npos);
+  BRISK_CHECK(http::query_parameter(text, "after").find('\0') == std::string::npos);
   return 0;
 }

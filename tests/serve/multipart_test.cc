@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "serve/batch/query.h"
+#include "serve/http/query.h"
 
 namespace brisk::batch {
 namespace {
@@ -46,11 +46,11 @@ TEST(Multipart, RefusesWhatIsNotWhole) {
 }
 
 TEST(Query, FindsAndDecodes) {
-  EXPECT_EQ(query_parameter("limit=2&after=a%2Fb+c&after=d", "after"), "a/b c");
-  EXPECT_EQ(query_parameter("limit=2", "after"), "");
-  EXPECT_EQ(query_parameter("after=%2", "after"), "");
-  EXPECT_EQ(query_parameter("after=%00", "after"), "");
-  EXPECT_EQ(query_parameter("after", "after"), "");
+  EXPECT_EQ(http::query_parameter("limit=2&after=a%2Fb+c&after=d", "after"), "a/b c");
+  EXPECT_EQ(http::query_parameter("limit=2", "after"), "");
+  EXPECT_EQ(http::query_parameter("after=%2", "after"), "");
+  EXPECT_EQ(http::query_parameter("after=%00", "after"), "");
+  EXPECT_EQ(http::query_parameter("after", "after"), "");
 }
 
 }  // namespace

@@ -56,6 +56,35 @@ TEST_F(ResponsesTest, GoesOnFromAStoredResponse) {
   EXPECT_EQ(erase("/v1/responses/" + id).status, 404);
 }
 
+TEST_F(ResponsesTest, ListsWhatAResponseWasGiven) {
+  start();
+  const Answer first = post("/v1/responses", R"({"input":"abc$"})");
+  const Answer second =
+      post("/v1/responses", R"({"previous_response_id":)" + first.json["id"].dump() + R"(,"input":[
+      {"role":"user","content":[{"type":"input_text","text":"def$"}]}]})");
+  ASSERT_EQ(second.status, 200) << second.raw.body;
+  const std::string path = "/v1/responses/" + second.json["id"].get<std::string>() + "/input_items";
+  const Answer all = get(path + "?order=asc");
+  ASSERT_EQ(all.status, 200) << all.raw.body;
+  const Json& data = all.json["data"];
+  ASSERT_EQ(data.size(), 3u) << all.raw.body;
+  EXPECT_EQ(data[0]["content"][0]["text"], "abc$");
+  EXPECT_EQ(data[0]["content"][0]["type"], "input_text");
+  EXPECT_EQ(data[1], first.json["output"][0]);
+  EXPECT_EQ(data[2]["content"][0]["text"], "def$");
+  EXPECT_EQ(all.json["has_more"], false);
+
+  const Answer page = get(path + "?limit=2");
+  EXPECT_EQ(page.json["data"], Json::array({data[2], data[1]}));
+  EXPECT_EQ(page.json["has_more"], true);
+  EXPECT_EQ(page.json["last_id"], data[1]["id"]);
+  const Answer rest = get(path + "?after=" + data[1]["id"].get<std::string>());
+  EXPECT_EQ(rest.json["data"], Json::array({data[0]}));
+  EXPECT_EQ(get(path + "?after=x").status, 400);
+  EXPECT_EQ(get(path + "?limit=0").status, 400);
+  EXPECT_EQ(get("/v1/responses/resp_0/input_items").status, 404);
+}
+
 TEST_F(ResponsesTest, RefusesWithTheFieldAtFault) {
   start();
   const std::pair<std::string, std::string> all[] = {

@@ -149,6 +149,19 @@ TEST_F(ToolsTest, RefusesWithTheFieldAtFault) {
       {R"("tools":[{"type":"function","function":{"name":"f"}}],
           "tool_choice":{"type":"function","function":{"name":"g"}})",
        "tool_choice.function.name"},
+      {R"("tools":[{"type":"function","function":{"name":"f"}}],
+          "tool_choice":{"type":"allowed_tools"})",
+       "tool_choice.allowed_tools"},
+      {R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":
+          "allowed_tools","allowed_tools":{"mode":"none","tools":[]}})",
+       "tool_choice.allowed_tools.mode"},
+      {R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":
+          "allowed_tools","allowed_tools":{"mode":"auto","tools":[]}})",
+       "tool_choice.allowed_tools.tools"},
+      {R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":
+          "allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function",
+          "function":{"name":"g"}}]}})",
+       "tool_choice.allowed_tools.tools[0]"},
       {R"("tools":[{"type":"function","function":{"name":"f"}}],"parallel_tool_calls":1)",
        "parallel_tool_calls"},
       {R"("tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":
@@ -284,6 +297,32 @@ TEST_F(ShippedToolsTest, RequiredAndNamedCallsAreValidInEverySyntax) {
     ASSERT_EQ(required.status, 200) << required.raw.body;
     EXPECT_EQ(whole_calls(required).size(), 1u) << syntax << required.raw.body;
   }
+}
+
+// The model would ask for the weather; only the timer is allowed.
+TEST_F(ShippedToolsTest, OnlyAllowedToolsAreCalled) {
+  const auto ask = [&](const std::string& mode) {
+    return post("/v1/chat/completions",
+                chat("What is the weather in Rome?",
+                     fmt::format(R"(,"tool_choice":{{"type":"allowed_tools","allowed_tools":{{
+                         "mode":"{}","tools":[{{"type":"function","function":{{
+                         "name":"set_timer"}}}}]}}}})",
+                                 mode)));
+  };
+  const Answer required = ask("required");
+  ASSERT_EQ(required.status, 200) << required.raw.body;
+  ASSERT_FALSE(whole_calls(required).empty());
+  for (const Json& call : whole_calls(required)) EXPECT_EQ(call["name"], "set_timer");
+  const Answer automatic = ask("auto");
+  ASSERT_EQ(automatic.status, 200) << automatic.raw.body;
+  for (const Json& call : whole_calls(automatic)) EXPECT_EQ(call["name"], "set_timer");
+  const Answer responses = post("/v1/responses", R"({"input":"What is the weather in Rome?",
+      "temperature":0,"tools":[{"type":"function","name":"a"},{"type":"function","name":"b"}],
+      "tool_choice":{"type":"allowed_tools","mode":"required",
+      "tools":[{"type":"function","name":"b"}]}})");
+  ASSERT_EQ(responses.status, 200) << responses.raw.body;
+  EXPECT_EQ(responses.json["output"][0]["name"], "b");
+  EXPECT_EQ(responses.json["tools"].size(), 2u) << "as they were sent";
 }
 
 TEST_F(ShippedToolsTest, StrictToolsLeaveTheChoiceToTheModel) {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/status.h"
-#include "engine/grammar/tool_call_grammar.h"
 #include "engine/text_stream.h"
 #include "serve/api/anthropic_messages.h"
 #include "serve/api/errors.h"
@@ -116,16 +115,7 @@ void read_tool_choice(Fields& fields, ToolRequest* request) {
 
 ToolRequest read_anthropic_tools(Fields& fields, const OrderedJson& body) {
   ToolRequest request;
-  if (const Json* tools = fields.find("tools")) {
-    if (!tools->is_array() || tools->size() > kToolsMax) {
-      fields.fail("tools", fmt::format("must be an array of at most {} tools", kToolsMax));
-      return request;
-    }
-    for (size_t i = 0; i < tools->size(); ++i) {
-      fields.take(
-          read_tool((*tools)[i], body.at("tools")[i], fmt::format("tools.{}", i), &request));
-    }
-  }
+  read_tool_list(fields, body, read_tool, "tools.{}", &request);
   read_tool_choice(fields, &request);
   return request;
 }

@@ -75,8 +75,10 @@ absl::Status constrain(ToolPlan& plan, ChatRequest& chat) {
 }
 
 ToolCallParser::Options parser_options(const ToolPlan& plan, const ToolRequest& tools) {
-  ToolCallParser::Options options{
-      .syntax = plan.syntax, .tools = {}, .is_begun = plan.marker_in_prompt};
+  ToolCallParser::Options options{.syntax = plan.syntax,
+                                  .tools = {},
+                                  .only_these = tools.is_limited,
+                                  .is_begun = plan.marker_in_prompt};
   for (const Tool& tool : tools.tools) options.tools.push_back(tool.name);
   return options;
 }

@@ -20,6 +20,7 @@ struct StoredResponse {
   int key = -1;       // of the client: nobody else finds it
   Json body;          // as it was answered
   OrderedJson items;  // the conversation up to and with its output
+  size_t inputs = 0;  // of the items: those that the model was given
 };
 
 struct ResponseStoreLimits {

@@ -18,6 +18,8 @@ class Responses {
                      const http::Wakeup& wakeup) const;
   http::Response retrieve(const http::Request& request) const;
   http::Response remove(const http::Request& request) const;
+  // What the model was given, those of the responses before among it: a page of it.
+  http::Response input_items(const http::Request& request) const;
 
  private:
   absl::StatusOr<http::Reply> answer(const ModelLease& model, const http::Request& request,

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "serve/api/errors.h"
 #include "serve/api/tool_request.h"
+#include "serve/http/wire.h"
 
 namespace brisk::api {
 namespace {
@@ -131,7 +132,41 @@ class ItemReader {
   std::vector<std::string> calls_;  // ids in the last message of the assistant
 };
 
+std::string_view type_of(const OrderedJson& item) {
+  const std::string* type = find_string(item, "type");
+  return type == nullptr ? "message" : std::string_view(*type);
+}
+
 }  // namespace
+
+void name_items(OrderedJson& items) {
+  for (OrderedJson& item : items) {
+    const std::string* id = find_string(item, "id");
+    if (id != nullptr && !id->empty()) continue;
+    const std::string_view type = type_of(item);
+    const std::string_view prefix = type == "message"         ? "msg_"
+                                    : type == "function_call" ? "fc_"
+                                                              : "item_";
+    item["id"] = std::string(prefix) + http::random_hex(24);
+  }
+}
+
+OrderedJson shown_item(OrderedJson item) {
+  if (type_of(item) != "message") return item;
+  item["type"] = "message";
+  if (!item.contains("status")) item["status"] = "completed";
+  if (!item["content"].is_string()) return item;
+  const std::string text = item["content"].get<std::string>();
+  if (item["role"] == "assistant") {
+    item["content"] = OrderedJson::array({{{"type", "output_text"},
+                                           {"text", text},
+                                           {"annotations", OrderedJson::array()},
+                                           {"logprobs", OrderedJson::array()}}});
+  } else {
+    item["content"] = OrderedJson::array({{{"type", "input_text"}, {"text", text}}});
+  }
+  return item;
+}
 
 absl::StatusOr<OrderedJson> chat_of_items(const OrderedJson& items,
                                           const std::string& instructions) {

@@ -17,4 +17,10 @@ inline constexpr size_t kItemsMax = 4096;
 absl::StatusOr<OrderedJson> chat_of_items(const OrderedJson& items,
                                           const std::string& instructions);
 
+// Gives an id to each that has none. REQUIRES: chat_of_items has read them.
+void name_items(OrderedJson& items);
+
+// As OpenAI's lists show one: a message's content is an array of parts.
+OrderedJson shown_item(OrderedJson item);
+
 }  // namespace brisk::api

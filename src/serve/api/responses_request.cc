@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/status.h"
-#include "engine/grammar/tool_call_grammar.h"
 #include "serve/api/errors.h"
 #include "serve/api/responses_items.h"
 
@@ -46,7 +45,12 @@ void read_tool_choice(Fields& fields, ToolRequest* request) {
     request->use = ToolUse::kRequired;
   } else if (choice->is_object()) {
     Fields inner(*choice, "tool_choice.");
-    if (inner.string("type", "") != "function") inner.fail("type", "must be function");
+    const std::string type = inner.string("type", "");
+    if (type == "allowed_tools") {
+      read_allowed_tools(inner, "tool_choice", nullptr, request);
+      return fields.take(inner.finish());
+    }
+    if (type != "function") inner.fail("type", "must be function or allowed_tools");
     const std::string name = inner.string("name", "");
     fields.take(inner.finish());
     fields.take(choose_tool(name, "tool_choice.name", request));
@@ -57,16 +61,7 @@ void read_tool_choice(Fields& fields, ToolRequest* request) {
 
 ToolRequest read_response_tools(Fields& fields, const OrderedJson& body) {
   ToolRequest request;
-  if (const Json* tools = fields.find("tools")) {
-    if (!tools->is_array() || tools->size() > kToolsMax) {
-      fields.fail("tools", fmt::format("must be an array of at most {} tools", kToolsMax));
-      return request;
-    }
-    for (size_t i = 0; i < tools->size(); ++i) {
-      fields.take(
-          read_tool((*tools)[i], body.at("tools")[i], fmt::format("tools[{}]", i), &request));
-    }
-  }
+  read_tool_list(fields, body, read_tool, "tools[{}]", &request);
   read_tool_choice(fields, &request);
   request.is_parallel = fields.boolean("parallel_tool_calls", true);
   return request;

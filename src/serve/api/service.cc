@@ -137,6 +137,8 @@ std::vector<http::Route> Service::routes() {
        [this](const Request& request, const Wakeup&) { return responses_.retrieve(request); }},
       {"DELETE", "/v1/responses/{id}", Access::kNeedsKey,
        [this](const Request& request, const Wakeup&) { return responses_.remove(request); }},
+      {"GET", "/v1/responses/{id}/input_items", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return responses_.input_items(request); }},
       {"POST", "/v1/messages", Access::kNeedsKey,
        of_named_model(models_, anthropic_messages, in_anthropic_style)},
       {"POST", "/v1/messages/count_tokens", Access::kNeedsKey,

@@ -1,6 +1,7 @@
 #include "serve/api/tool_request.h"
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <algorithm>
 #include <utility>
@@ -78,9 +79,18 @@ absl::Status read_tool(const Json& json, const OrderedJson& ordered, const std::
 
 absl::Status read_choice_object(const Json& choice, ToolRequest* request) {
   Fields fields(choice, "tool_choice.");
-  if (fields.string("type", "") != "function") {
-    fields.fail("type", "must be function");
+  const std::string type = fields.string("type", "");
+  if (type == "allowed_tools") {
+    const Json* allowed = fields.find("allowed_tools");
+    if (allowed == nullptr || !allowed->is_object()) {
+      fields.fail("allowed_tools", "must be an object with a mode and tools");
+    }
+    BRISK_RETURN_IF_ERROR(fields.finish());
+    Fields inner(*allowed, "tool_choice.allowed_tools.");
+    read_allowed_tools(inner, "tool_choice.allowed_tools", "function", request);
+    return inner.finish();
   }
+  if (type != "function") fields.fail("type", "must be function or allowed_tools");
   const Json* function = fields.find("function");
   if (function == nullptr || !function->is_object()) {
     fields.fail("function", "must be an object with a name");
@@ -227,18 +237,56 @@ absl::Status choose_tool(const std::string& name, std::string_view param, ToolRe
   return absl::OkStatus();
 }
 
+void read_tool_list(Fields& fields, const OrderedJson& body, ReadTool read, std::string_view path,
+                    ToolRequest* request) {
+  const Json* tools = fields.find("tools");
+  if (tools == nullptr) return;
+  if (!tools->is_array() || tools->size() > kToolsMax) {
+    fields.fail("tools", fmt::format("must be an array of at most {} tools", kToolsMax));
+    return;
+  }
+  for (size_t i = 0; i < tools->size(); ++i) {
+    const std::string where = fmt::format(fmt::runtime(path), i);
+    fields.take(read((*tools)[i], body.at("tools")[i], where, request));
+  }
+}
+
+void read_allowed_tools(Fields& fields, const std::string& where, const char* inside,
+                        ToolRequest* request) {
+  const std::string mode = fields.string("mode", "");
+  if (mode != "auto" && mode != "required") fields.fail("mode", "must be auto or required");
+  const Json* tools = fields.find("tools");
+  if (tools == nullptr || !tools->is_array() || tools->empty() || tools->size() > kToolsMax) {
+    return fields.fail("tools", fmt::format("must be an array of 1 to {} tools", kToolsMax));
+  }
+  absl::flat_hash_set<std::string> allowed;
+  for (size_t i = 0; i < tools->size(); ++i) {
+    const Json* named = &(*tools)[i];
+    if (inside != nullptr && named->is_object() && named->contains(inside)) {
+      named = &(*named)[inside];
+    }
+    const Json name = named->is_object() ? named->value("name", Json()) : Json();
+    const auto is_it = [&](const Tool& tool) { return name == tool.name; };
+    if (!std::ranges::any_of(request->tools, is_it)) {
+      return fields.take(
+          blame(fmt::format("{}.tools[{}]", where, i), "names none of the tools of this request"));
+    }
+    allowed.insert(name.get<std::string>());
+  }
+  std::erase_if(request->tools, [&](const Tool& tool) { return !allowed.contains(tool.name); });
+  OrderedJson definitions = OrderedJson::array();
+  for (OrderedJson& definition : request->definitions) {
+    const auto name = definition["function"]["name"].get<std::string>();
+    if (allowed.contains(name)) definitions.push_back(std::move(definition));
+  }
+  request->definitions = std::move(definitions);
+  request->is_limited = true;
+  request->use = mode == "required" ? ToolUse::kRequired : ToolUse::kAuto;
+}
+
 ToolRequest read_tools(Fields& fields, const OrderedJson& body) {
   ToolRequest request;
-  if (const Json* tools = fields.find("tools")) {
-    if (!tools->is_array() || tools->size() > kToolsMax) {
-      fields.fail("tools", fmt::format("must be an array of at most {} tools", kToolsMax));
-      return request;
-    }
-    for (size_t i = 0; i < tools->size(); ++i) {
-      fields.take(
-          read_tool((*tools)[i], body.at("tools")[i], fmt::format("tools[{}]", i), &request));
-    }
-  }
+  read_tool_list(fields, body, read_tool, "tools[{}]", &request);
   read_choice(fields, &request);
   request.is_parallel = fields.boolean("parallel_tool_calls", true);
   return request;

@@ -28,6 +28,7 @@ struct ToolRequest {
   ToolUse use = ToolUse::kNone;
   std::string only;         // the tool that must be called; empty: any
   bool is_parallel = true;  // several calls in one answer
+  bool is_limited = false;  // there are more tools that must not be called
 };
 
 struct ToolDefinition {
@@ -42,9 +43,24 @@ struct ToolDefinition {
 // Errors: InvalidArgument, with the field at fault.
 absl::Status add_tool(const ToolDefinition& definition, ToolRequest* request);
 
+// Reads one of `tools`, also as it was written; `where` is what errors blame.
+using ReadTool = absl::Status (*)(const Json& tool, const OrderedJson& ordered,
+                                  const std::string& where, ToolRequest* request);
+
+// The array `tools`. `body` is what `fields` were parsed from; `path`: of a tool, with its index
+// for {}. Faults go to `fields`.
+void read_tool_list(Fields& fields, const OrderedJson& body, ReadTool read, std::string_view path,
+                    ToolRequest* request);
+
 // tools, tool_choice and parallel_tool_calls as OpenAI's chat completions have them. `body` is what
 // `fields` were parsed from. Faults go to `fields`.
 ToolRequest read_tools(Fields& fields, const OrderedJson& body);
+
+// Of the tools only some may be called: "mode" ("auto", "required") and "tools" (each named by its
+// "name", `inside` of what it has under that key; null: its own). The model is not told of others.
+// `where` is what errors blame. Faults go to `fields`.
+void read_allowed_tools(Fields& fields, const std::string& where, const char* inside,
+                        ToolRequest* request);
 
 // `name` must be one of the tools; it is then the one to call.
 absl::Status choose_tool(const std::string& name, std::string_view param, ToolRequest* request);

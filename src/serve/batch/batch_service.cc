@@ -12,9 +12,9 @@
 #include "serve/api/json_fields.h"
 #include "serve/api/openai_request.h"
 #include "serve/api/openai_response.h"
+#include "serve/api/page_query.h"
 #include "serve/batch/batch_work.h"
 #include "serve/batch/multipart.h"
-#include "serve/batch/query.h"
 #include "serve/http/wire.h"
 
 namespace brisk::batch {
@@ -25,7 +25,6 @@ using http::Access;
 using http::Request;
 using http::Wakeup;
 
-constexpr int kPageMax = 100;
 constexpr size_t kFormBytes = 64 << 10;  // around the file
 constexpr size_t kMetadataMax = 16;
 
@@ -180,17 +179,12 @@ absl::StatusOr<Json> DirectoryBatchService::upload(const Request& request) {
 }
 
 absl::StatusOr<Json> DirectoryBatchService::list(const char* kind, const Request& request) {
-  ListQuery query{.kind = kind, .owner = request.caller.owner};
-  query.after = query_parameter(request.query, "after");
-  query.newest_first = query_parameter(request.query, "order") != "asc";
-  const std::string limit = query_parameter(request.query, "limit");
-  if (!limit.empty()) {
-    const bool number = limit.size() <= 5 && limit.find_first_not_of("0123456789") == limit.npos;
-    query.limit = number ? std::stoi(limit) : 0;
-    // OpenAI allows 10,000 files a page; clients that ask for more than ours get a shorter page.
-    if (query.limit < 1) return bad_param("limit", "limit must be an integer of at least 1");
-    query.limit = std::min(query.limit, kPageMax);
-  }
+  BRISK_ASSIGN_OR_RETURN(const api::PageQuery asked, api::read_page_query(request.query));
+  const ListQuery query{.kind = kind,
+                        .owner = request.caller.owner,
+                        .after = asked.after,
+                        .limit = asked.limit,
+                        .newest_first = asked.newest_first};
   BRISK_ASSIGN_OR_RETURN(Json page, store_->list(query));
   if (query.kind == "batch") {
     for (Json& batch : page["data"]) batch = with_counts(std::move(batch));

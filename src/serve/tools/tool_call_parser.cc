@@ -50,7 +50,7 @@ std::unique_ptr<ToolCallParser> ToolCallParser::create(const Options& options) {
 
 ToolCallParser::ToolCallParser(const Options& options)
     : tools_(options.tools.begin(), options.tools.end()),
-      is_marked_(!tool_call_marker(options.syntax).empty()) {}
+      takes_any_(!tool_call_marker(options.syntax).empty() && !options.only_these) {}
 
 void ToolCallParser::push(std::string_view text) {
   for (const char byte : text) read(byte);
@@ -123,7 +123,7 @@ void ToolCallParser::release_held_before(char byte) {
 
 bool ToolCallParser::announce(std::string_view name) {
   const bool is_known = tools_.contains(name);
-  if (calls_ >= kToolCallsMax || !(is_known || (is_marked_ && is_tool_name(name)))) return false;
+  if (calls_ >= kToolCallsMax || !(is_known || (takes_any_ && is_tool_name(name)))) return false;
   ++calls_;
   is_announced_ = true;
   is_after_call_ = true;

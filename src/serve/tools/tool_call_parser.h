@@ -37,6 +37,7 @@ class ToolCallParser : protected CallSink {
   struct Options {
     ToolCallSyntax syntax = ToolCallSyntax::kTagged;
     std::vector<std::string> tools;  // that there are
+    bool only_these = false;         // what looks like a call of another one is text
     bool is_begun = false;           // the marker of the first call stood in the prompt
   };
 
@@ -83,7 +84,7 @@ class ToolCallParser : protected CallSink {
   void add(AnswerPiece::Kind kind, std::string_view text);
 
   const std::set<std::string, std::less<>> tools_;
-  const bool is_marked_;  // calls cannot be text by accident: any name of a tool will do
+  const bool takes_any_;  // name of a tool: calls cannot be text by accident
 
   std::string held_;
   std::string space_;  // after the text so far
