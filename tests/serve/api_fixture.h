@@ -13,6 +13,7 @@
 #include "serve/api/service.h"
 #include "serve/http/server.h"
 #include "tests/serve/fake_engine.h"
+#include "tests/serve/openapi_checker.h"
 #include "tests/serve/raw_client.h"
 
 namespace brisk::test {
@@ -114,7 +115,9 @@ class ApiTest : public testing::Test {
   // Over `models_` and `metrics_`.
   void start_server(http::Limits limits, int threads) {
     service_ = std::make_unique<api::Service>(*models_, *metrics_);
-    router_ = std::make_unique<http::Router>(service_->routes(), keys_, api::error_in_style);
+    std::vector<http::Route> routes = service_->routes();
+    routes.insert(routes.end(), more_routes_.begin(), more_routes_.end());
+    router_ = std::make_unique<http::Router>(std::move(routes), keys_, api::error_in_style);
     auto server = http::Server::start(
         {.port = 0, .threads = threads, .limits = limits}, *router_,
         [this](const http::Exchange& exchange) { metrics_->observe_http(exchange); });
@@ -123,6 +126,7 @@ class ApiTest : public testing::Test {
   }
 
   std::vector<http::ApiKey> keys_;  // of the server that `start` starts
+  std::vector<http::Route> more_routes_;
 
   void TearDown() override {
     server_.reset();
@@ -134,21 +138,37 @@ class ApiTest : public testing::Test {
   RawClient client() const { return RawClient(server_->port()); }
 
   Answer post(std::string_view path, std::string_view body) const {
-    RawClient raw = client();
-    raw.post(path, body);
-    return to_answer(raw.read_response());
+    return to_answer(posted(path, body));
   }
 
   Answer get(std::string_view path) const {
     RawClient raw = client();
     raw.get(path);
-    return to_answer(raw.read_response());
+    RawResponse response = raw.read_response();
+    check("GET", path, "", response);
+    return to_answer(std::move(response));
   }
 
   Events stream(std::string_view path, std::string_view body) const {
+    return parse_events(posted(path, body));
+  }
+
+  // All that is asked and answered here is as the OpenAPI document says.
+  static void check(std::string_view method, std::string_view target, std::string_view body,
+                    const RawResponse& response) {
+    EXPECT_EQ(OpenApiChecker::instance().fault({.method = method,
+                                                .path = target.substr(0, target.find('?')),
+                                                .body = body,
+                                                .response = response}),
+              "");
+  }
+
+  RawResponse posted(std::string_view path, std::string_view body) const {
     RawClient raw = client();
     raw.post(path, body);
-    return parse_events(raw.read_response());
+    RawResponse response = raw.read_response();
+    check("POST", path, body, response);
+    return response;
   }
 
   static Answer to_answer(RawResponse raw) {

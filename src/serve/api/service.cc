@@ -12,6 +12,7 @@
 #include "serve/api/model_list.h"
 #include "serve/api/oip.h"
 #include "serve/api/openai.h"
+#include "serve/api/openapi.h"
 
 namespace brisk::api {
 namespace {
@@ -113,6 +114,7 @@ std::vector<http::Route> Service::routes() {
        [](const Request&, const Wakeup&) { return json_response({{"version", BRISK_VERSION}}); }},
       {"GET", "/metrics", Access::kNeedsKey,
        [this](const Request&, const Wakeup&) { return metrics_page(); }},
+      openapi_route(),
       {"GET", "/v1/models", Access::kNeedsKey,
        [this](const Request&, const Wakeup&) { return list_models(models_); }},
       {"GET", "/v1/models/{id*}", Access::kNeedsKey,
@@ -135,10 +137,10 @@ std::vector<http::Route> Service::routes() {
        })},
       {"GET", "/v1/responses/{id}", Access::kNeedsKey,
        [this](const Request& request, const Wakeup&) { return responses_.retrieve(request); }},
-      {"DELETE", "/v1/responses/{id}", Access::kNeedsKey,
-       [this](const Request& request, const Wakeup&) { return responses_.remove(request); }},
       {"GET", "/v1/responses/{id}/input_items", Access::kNeedsKey,
        [this](const Request& request, const Wakeup&) { return responses_.input_items(request); }},
+      {"DELETE", "/v1/responses/{id}", Access::kNeedsKey,
+       [this](const Request& request, const Wakeup&) { return responses_.remove(request); }},
       {"POST", "/v1/messages", Access::kNeedsKey,
        of_named_model(models_, anthropic_messages, in_anthropic_style)},
       {"POST", "/v1/messages/count_tokens", Access::kNeedsKey,

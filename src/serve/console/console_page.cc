@@ -2,17 +2,11 @@
 
 #include <string>
 
-// BRISK_CONSOLE_DIR is console/dist, which `npm run build` in console/ writes.
-#define BRISK_EMBED(symbol, file)                            \
-  asm(".pushsection .rodata\n"                               \
-      ".global " #symbol "_begin, " #symbol "_end\n" #symbol \
-      "_begin:\n"                                            \
-      ".incbin \"" BRISK_CONSOLE_DIR "/" file "\"\n" #symbol \
-      "_end:\n"                                              \
-      ".popsection\n")
+#include "base/embed.h"
 
-BRISK_EMBED(brisk_console_page, "index.html");
-BRISK_EMBED(brisk_console_policy, "policy.txt");
+// BRISK_CONSOLE_DIR is console/dist, which `npm run build` in console/ writes.
+BRISK_EMBED(brisk_console_page, BRISK_CONSOLE_DIR "/index.html");
+BRISK_EMBED(brisk_console_policy, BRISK_CONSOLE_DIR "/policy.txt");
 
 extern "C" {
 extern const char brisk_console_page_begin[];
