@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
+#include <vector>
+
+#include "base/html_page.h"
 
 namespace brisk {
 namespace {
 
 constexpr double kWidth = 640, kHeight = 300;
-constexpr double kLeft = 64, kRight = 16, kTop = 32, kBottom = 48;
+constexpr double kLeft = 64, kRight = 24, kTop = 32, kBottom = 48;
 constexpr std::array<const char*, 4> kColors = {"#2a6fdb", "#d9822b", "#2e9e5b", "#a33ea1"};
 
 // From values to places in the picture.
@@ -74,36 +78,75 @@ std::string draw_grid(const Chart& chart, const Axes& axes) {
   return svg;
 }
 
-std::string draw_series(const ChartSeries& series, const Axes& axes, const char* color, bool dots) {
+std::string draw_dots(const ChartSeries& series, const Axes& axes, const char* color,
+                      double radius) {
   std::string svg;
-  if (dots) {
-    for (const auto& [x, y] : series.points) {
-      svg += fmt::format(R"(<circle cx="{:.1f}" cy="{:.1f}" r="2" fill="{}"/>)", axes.x(x),
-                         axes.y(y), color);
-    }
-    return svg;
+  for (const auto& [x, y] : series.points) {
+    svg += fmt::format(R"(<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"/>)", axes.x(x),
+                       axes.y(y), radius, color);
   }
-  for (const auto& [x, y] : series.points)
-    svg += fmt::format("{:.1f},{:.1f} ", axes.x(x), axes.y(y));
+  return svg;
+}
+
+std::string draw_line(const ChartSeries& series, const Axes& axes, const char* color) {
+  std::string points;
+  for (const auto& [x, y] : series.points) {
+    points += fmt::format("{:.1f},{:.1f} ", axes.x(x), axes.y(y));
+  }
   return fmt::format(R"(<polyline fill="none" stroke="{}" stroke-width="2" points="{}"/>)", color,
-                     svg);
+                     points);
+}
+
+std::string in_color(const char* color, const std::string& svg) {
+  return fmt::format(R"(<g fill="{}">{}</g>)", color, svg);
+}
+
+std::string draw_legend(const Chart& chart) {
+  std::string svg;
+  if (chart.series.size() < 2) return svg;
+  double right = kWidth - kRight;
+  for (size_t i = chart.series.size(); i-- > 0;) {
+    const std::string& name = chart.series[i].name;
+    svg += in_color(kColors[i % kColors.size()], text_at(right, kTop - 14, "end", name));
+    constexpr double kLetter = 8;
+    right -= kLetter * static_cast<double>(name.size() + 2);
+  }
+  return svg;
+}
+
+// Beside each series' last point, on the side where there is room, and not over another name.
+std::string draw_names(const Chart& chart, const Axes& axes) {
+  constexpr double kGap = 8, kLine = 13;
+  std::string svg;
+  std::vector<std::pair<double, double>> taken;
+  for (size_t i = 0; i < chart.series.size(); ++i) {
+    const ChartSeries& series = chart.series[i];
+    if (series.points.empty()) continue;
+    const double x = axes.x(series.points.back().first);
+    double y = std::max(axes.y(series.points.back().second) + 4, kTop + kLine);
+    const bool is_left = x < (kLeft + kWidth - kRight) / 2;
+    const auto overlaps = [&](const std::pair<double, double>& other) {
+      return std::abs(other.first - x) < kWidth / 4 && std::abs(other.second - y) < kLine;
+    };
+    while (y > kTop && std::ranges::any_of(taken, overlaps)) y -= kLine;
+    taken.emplace_back(x, y);
+    svg += in_color(kColors[i % kColors.size()], text_at(is_left ? x + kGap : x - kGap, y,
+                                                         is_left ? "start" : "end", series.name));
+  }
+  return svg;
 }
 
 // All but the title.
 std::string draw(const Chart& chart) {
   const Axes axes = fit_axes(chart);
   std::string svg = draw_grid(chart, axes);
-  double legend_x = kWidth - kRight;
+  const double radius = chart.names_at_points ? 4 : 2;
   for (size_t i = chart.series.size(); i-- > 0;) {
     const char* const color = kColors[i % kColors.size()];
-    svg += draw_series(chart.series[i], axes, color, chart.dots);
-    if (chart.series.size() < 2) continue;
-    svg += fmt::format(R"(<g fill="{}">{}</g>)", color,
-                       text_at(legend_x, kTop - 14, "end", chart.series[i].name));
-    constexpr double kLetter = 8;
-    legend_x -= kLetter * static_cast<double>(chart.series[i].name.size() + 2);
+    svg += chart.dots ? draw_dots(chart.series[i], axes, color, radius)
+                      : draw_line(chart.series[i], axes, color);
   }
-  return svg;
+  return svg + (chart.names_at_points ? draw_names(chart, axes) : draw_legend(chart));
 }
 
 }  // namespace
@@ -121,32 +164,6 @@ std::string to_svg_file(const Chart& chart) {
       "<style>.grid{{stroke:#8884}}</style>"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>{3}</svg>\n",
       kWidth, kHeight, escape_html(chart.title), draw(chart));
-}
-
-std::string escape_html(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      case '\'':
-        escaped += "&#39;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
 }
 
 }  // namespace brisk

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,6 +17,8 @@ struct Chart {
   std::string x_label = {};
   std::string y_label = {};
   bool dots = false;  // else lines
+  // Names of series stand at their last points, not in a legend.
+  bool names_at_points = false;
   std::vector<ChartSeries> series = {};
 };
 
@@ -26,8 +27,5 @@ std::string to_svg(const Chart& chart);
 
 // The same as a file of its own.
 std::string to_svg_file(const Chart& chart);
-
-// `text` with the characters that mean something in HTML escaped.
-std::string escape_html(std::string_view text);
 
 }  // namespace brisk

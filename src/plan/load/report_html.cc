@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/html_page.h"
 #include "base/percentile.h"
 #include "base/svg_chart.h"
 
@@ -11,17 +12,6 @@ namespace brisk {
 namespace {
 
 constexpr size_t kPointsMax = 1000;  // of a plot
-constexpr const char* kStyle = R"(
-body{font:15px/1.5 system-ui,sans-serif;max-width:88rem;margin:2rem auto;padding:0 1rem;
-color:#1c2733;background:#fff}
-pre{background:#f3f5f7;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}
-figure{margin:0}figcaption{font-weight:600}
-svg{width:100%;font-size:12px;fill:currentColor}
-.grid{stroke:#8884}
-table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #8884}
-@media(prefers-color-scheme:dark){body{color:#dfe6ee;background:#151a20}pre{background:#20262d}}
-)";
 
 // Every how-manieth of `size` is shown.
 size_t stride_for(size_t size) { return std::max<size_t>(1, (size + kPointsMax - 1) / kPointsMax); }
@@ -140,16 +130,12 @@ std::string sweep_section(const SweepReport& sweep) {
 
 std::string to_html(const HtmlReport& html) {
   const LoadReport& report = *html.report;
-  std::string page = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>{}</title>"
-      "<style>{}</style></head><body>\n<h1>{}</h1>\n<pre>{}</pre>\n",
-      escape_html(html.title), kStyle, escape_html(html.title), escape_html(html.command));
-  if (html.sweep != nullptr) page += sweep_section(*html.sweep);
-  if (html.sweep != nullptr) page += "<h2>The last run</h2>\n";
-  page += "<pre>" + escape_html(to_report_text(report, html.settings)) + "</pre>\n";
-  page += "<div class=\"charts\">\n" + latency_charts(report) + throughput_chart(report) +
-          ttft_timeline(report) + "</div>\n</body></html>\n";
-  return page;
+  std::string body;
+  if (html.sweep != nullptr) body += sweep_section(*html.sweep) + "<h2>The last run</h2>\n";
+  body += "<pre>" + escape_html(to_report_text(report, html.settings)) + "</pre>\n";
+  body += "<div class=\"charts\">\n" + latency_charts(report) + throughput_chart(report) +
+          ttft_timeline(report) + "</div>\n";
+  return html_page(html.title, html.command, body);
 }
 
 }  // namespace brisk

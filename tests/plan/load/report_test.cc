@@ -18,6 +18,16 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
+TEST(Statistics, SummaryAgreesWithNumpy) {
+  const Summary summary = summarize({50, 15, 40, 20, 35});
+  EXPECT_DOUBLE_EQ(summary.mean, 32);
+  EXPECT_DOUBLE_EQ(summary.median, 35);
+  EXPECT_DOUBLE_EQ(summary.p99, 49.6);
+  EXPECT_DOUBLE_EQ(summary.max, 50);
+  EXPECT_EQ(summarize({}).count, 0);
+  EXPECT_DOUBLE_EQ(summarize({7}).p90, 7);
+}
+
 TEST(Statistics, AReservoirIsAnEvenSample) {
   Reservoir reservoir(2000);
   for (int i = 0; i < 100000; ++i) reservoir.add(i);
