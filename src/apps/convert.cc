@@ -40,6 +40,11 @@ absl::Status convert(const Options& given) {
     fmt::print(stderr, "{} tensors of {} have no place in the new file and were left out\n",
                result.unplaced, given.in);
   }
+  if (result.report_dropped) {
+    fmt::print(stderr,
+               "the quality report of {} was left out: the weights are no longer the same\n",
+               given.in);
+  }
   return absl::OkStatus();
 }
 

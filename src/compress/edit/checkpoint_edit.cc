@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "compute/quant/format.h"
+#include "model/checkpoint/quality_report.h"
 
 namespace brisk {
 
@@ -99,6 +100,7 @@ Checkpoint CheckpointEdit::edited() const {
   checkpoint.chat_template = source_->chat_template;
   checkpoint.metadata = source_->metadata;
   if (checkpoint.metadata.contains("config")) update(checkpoint.metadata["config"]);
+  drop_quality_report(checkpoint);
   for (const NamedTensor& named : source_->tensors) {
     std::string name = new_name(named.name);
     if (name.empty()) continue;

@@ -103,14 +103,17 @@ void GgufHeader::bytes(std::string_view key, std::string_view values) {
   ++count_;
 }
 
-void GgufHeader::copy(const GgufFile& file) {
+void GgufHeader::copy(const GgufFile& file, std::string_view except) {
+  // A pair begins with the length of its key, 8 bytes, and ends where the next one begins.
+  constexpr size_t kLengthBytes = 8;
+  const auto begin_of = [&](size_t i) {
+    if (i == file.values.size()) return file.pairs.size();
+    return static_cast<size_t>(file.values[i].first.data() - file.pairs.data()) - kLengthBytes;
+  };
   for (size_t i = 0; i < file.values.size(); ++i) {
-    if (file.values[i].first.starts_with("split.")) continue;
-    const char* begin = file.values[i].first.data() - sizeof(uint64_t);  // a key's length
-    const char* end = i + 1 < file.values.size()
-                          ? file.values[i + 1].first.data() - sizeof(uint64_t)
-                          : file.pairs.data() + file.pairs.size();
-    pairs_.append(begin, end);
+    const auto& key = file.values[i].first;
+    if (key == except || key.starts_with("split.")) continue;
+    pairs_.append(file.pairs.substr(begin_of(i), begin_of(i + 1) - begin_of(i)));
     ++count_;
   }
   const auto alignment = file.integer("general.alignment");

@@ -25,8 +25,9 @@ class GgufHeader {
   void floats(std::string_view key, std::span<const float> values);
   void i32s(std::string_view key, std::span<const int32_t> values);
   void bytes(std::string_view key, std::string_view values);
-  // All pairs of a file that was read, as they are, but for those of a part (split.*).
-  void copy(const GgufFile& file);
+  // All pairs of a file that was read, as they are, but for those of a part (split.*) and the one
+  // of key `except`.
+  void copy(const GgufFile& file, std::string_view except = {});
   // Tensors begin at multiples of `bytes`, a power of two, unless a copied file says otherwise.
   void align(uint32_t bytes);
 

@@ -105,7 +105,7 @@ absl::Status add_tensors(std::span<const std::byte> bytes, const std::set<std::s
       }
     }
   }
-  if (!file.metadata.empty()) checkpoint.metadata["safetensors"] = std::move(file.metadata);
+  if (!file.metadata.empty()) checkpoint.metadata["safetensors"].update(file.metadata);
   return absl::OkStatus();
 }
 

@@ -14,7 +14,6 @@
 namespace brisk {
 namespace {
 
-constexpr uint64_t kHeaderBytesMax = 100'000'000;  // the format's own limit
 constexpr size_t kExtentsMax = 8;
 
 constexpr std::array<std::pair<std::string_view, DType>, 10> kTypes = {{
@@ -138,8 +137,9 @@ bool is_safetensors(std::span<const std::byte> file) {
   ByteCursor cursor(file);
   uint64_t header_bytes = 0;
   char first = 0;
-  return cursor.read(&header_bytes) && header_bytes >= 2 && header_bytes <= kHeaderBytesMax &&
-         header_bytes <= cursor.remaining() && cursor.read(&first) && first == '{';
+  return cursor.read(&header_bytes) && header_bytes >= 2 &&
+         header_bytes <= kSafetensorsHeaderLimits.bytes_max && header_bytes <= cursor.remaining() &&
+         cursor.read(&first) && first == '{';
 }
 
 absl::StatusOr<SafetensorsFile> parse_safetensors(std::span<const std::byte> bytes) {
@@ -156,7 +156,7 @@ absl::StatusOr<SafetensorsFile> parse_safetensors(std::span<const std::byte> byt
     return invalid_input("the file ends inside its header");
   }
   const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
-  auto json = parse_json(text, {.depth_max = 8, .bytes_max = kHeaderBytesMax});
+  auto json = parse_json(text, kSafetensorsHeaderLimits);
   if (!json.ok()) return annotate(json.status(), "the safetensors header");
 
   SafetensorsFile file;

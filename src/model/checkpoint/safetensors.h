@@ -17,6 +17,9 @@
 
 namespace brisk {
 
+inline constexpr JsonLimits kSafetensorsHeaderLimits = {
+    .depth_max = 8, .bytes_max = 100'000'000};  // the latter is the format's own
+
 struct SafetensorsTensor {
   std::string name;
   Tensor tensor;

@@ -13,10 +13,12 @@
 
 namespace brisk {
 
-absl::StatusOr<TensorFileWriter> create_safetensors(const std::string& path,
-                                                    const std::vector<TensorPlan>& tensors) {
+absl::StatusOr<TensorFileWriter> create_safetensors(
+    const std::string& path, const std::vector<TensorPlan>& tensors,
+    const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
-  header["__metadata__"] = {{"format", "pt"}};
+  header["__metadata__"] = metadata;
+  header["__metadata__"]["format"] = "pt";
   std::vector<uint64_t> sizes;
   uint64_t offset = 0;
   for (const TensorPlan& tensor : tensors) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/gguf_model_writer.h"
 #include "model/checkpoint/hf_config_writer.h"
+#include "model/checkpoint/quality_report.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/safetensors_writer.h"
 #include "model/checkpoint/tensor_encoder.h"
@@ -97,6 +99,20 @@ absl::StatusOr<uint64_t> write_tensors(TensorFileWriter& writer,
   return writer.bytes_written();
 }
 
+// Whether the target computes what the source does, so that what was measured of one holds of the
+// other: every value is the same.
+bool keeps_values(const std::vector<ConvertedTensor>& tensors) {
+  return std::ranges::all_of(tensors, [](const ConvertedTensor& tensor) {
+    if (tensor.sources.empty() || tensor.shift != 0) return false;
+    return std::ranges::all_of(tensor.sources, [&](const Tensor* source) {
+      const DType from = source->dtype, to = tensor.plan.dtype;
+      const bool is_float = from == DType::kF32 || from == DType::kF16 || from == DType::kBF16;
+      if (is_float && (to == from || to == DType::kF32)) return true;
+      return tensor.is_copy() && to == from;
+    });
+  });
+}
+
 absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conversion& conversion,
                                             const std::optional<FormatChoice>& choice,
                                             const std::vector<ConvertedTensor>& tensors,
@@ -111,6 +127,7 @@ absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conver
     BRISK_RETURN_IF_ERROR(header.status());
   }
   if (choice.has_value()) header->u32("general.file_type", choice->file_type());
+  if (result.report_kept) header->text(kQualityReportKey, quality_report_of(source));
   return create_gguf(out, *header, plans_of(tensors));
 }
 
@@ -143,7 +160,9 @@ absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const st
   const Json config = config_of(conversion, dtype);
   BRISK_RETURN_IF_ERROR(write_file_atomically(out + "/config.json", config.dump(2) + "\n"));
   BRISK_ASSIGN_OR_RETURN(result.tokenizer, write_hf_tokenizer(in, out, *conversion.source));
-  return create_safetensors(out + "/model.safetensors", plans_of(tensors));
+  std::map<std::string, std::string> extra;
+  if (result.report_kept) extra[kQualityReportKey] = quality_report_of(*conversion.source);
+  return create_safetensors(out + "/model.safetensors", plans_of(tensors), extra);
 }
 
 }  // namespace
@@ -170,6 +189,9 @@ absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const s
                          plan_tensors(*conversion, &result.unplaced));
   BRISK_RETURN_IF_ERROR(choose_formats(*conversion, choice, tensors));
   result.tensors = static_cast<int64_t>(tensors.size());
+  if (!quality_report_of(source).empty()) {
+    (keeps_values(tensors) ? result.report_kept : result.report_dropped) = true;
+  }
   BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer,
                          gguf ? begin_gguf(out, *conversion, choice, tensors, result)
                               : begin_directory(in, out, *conversion, tensors, result));

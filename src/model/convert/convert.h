@@ -21,8 +21,10 @@ struct ConvertOptions {
 struct ConvertResult {
   uint64_t bytes = 0;  // of the weights file
   int64_t tensors = 0;
-  int64_t unplaced = 0;   // tensors of the source that the target has no place for
-  std::string tokenizer;  // how the tokenizer fared, for people
+  int64_t unplaced = 0;         // tensors of the source that the target has no place for
+  bool report_kept = false;     // every weight is what it was, so that the quality report holds
+  bool report_dropped = false;  // there was one, of other weights
+  std::string tokenizer;        // how the tokenizer fared, for people
 };
 
 // `out` ending in .gguf: a GGUF file; else a Hugging Face directory with model.safetensors,
