@@ -35,6 +35,7 @@ absl::StatusOr<std::vector<std::string>> read_documents(const std::string& path)
     return absl::OkStatus();
   });
   if (!read.ok()) return annotate(read, path);
+  if (documents.empty()) return invalid_input("{}: there is no document", path);
   return documents;
 }
 

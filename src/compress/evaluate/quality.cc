@@ -178,6 +178,17 @@ uint64_t bytes_of_files(const Model& model) {
   return bytes;
 }
 
+// Bytes of text that the predicted tokens of a window spell; see Tokenizer::drop_leading_spaces.
+int64_t bytes_spelled(const Tokenizer& tokenizer, const Window& window, size_t* spaces) {
+  int64_t bytes = 0;
+  for (const int32_t token : std::span(window.tokens).subspan(static_cast<size_t>(window.first))) {
+    std::string text = tokenizer.decode_token(token, true);
+    tokenizer.drop_leading_spaces(token, spaces, &text);
+    bytes += static_cast<int64_t>(text.size());
+  }
+  return bytes;
+}
+
 absl::Status check_finite(const Sums& sums, const std::string& model) {
   const double figure = total(sums.nats) + total(sums.reference_nats) + total(sums.kl);
   if (std::isfinite(figure)) return absl::OkStatus();
@@ -192,6 +203,8 @@ absl::Status check_finite(const Sums& sums, const std::string& model) {
 absl::StatusOr<QualityReport> measure_quality(const Model& model, const Model* reference,
                                               const std::vector<std::string>& documents,
                                               const QualityOptions& options) {
+  QualityReport report = {.model = model.name, .bytes = bytes_of_files(model)};
+  if (documents.empty()) return report;
   if (model.tokenizer == nullptr) {
     return invalid_input("{}: the model has no tokenizer; give one with --tokenizer", model.name);
   }
@@ -208,10 +221,10 @@ absl::StatusOr<QualityReport> measure_quality(const Model& model, const Model* r
     BRISK_RETURN_IF_ERROR(check_tokens(tokens, model));
     WindowCutter cutter(tokens, sizes);
     const int64_t bytes_before = text.bytes;
+    size_t spaces = model.tokenizer->leading_spaces_dropped();
     while (cutter.next(&window)) {
       meter->measure(window);
-      window.tokens.erase(window.tokens.begin(), window.tokens.begin() + window.first);
-      text.bytes += static_cast<int64_t>(model.tokenizer->decode(window.tokens, true).size());
+      text.bytes += bytes_spelled(*model.tokenizer, window, &spaces);
       ++text.windows;
       if (options.on_progress) {
         const auto done = static_cast<uint64_t>(text.bytes - bytes_before);
@@ -230,8 +243,8 @@ absl::StatusOr<QualityReport> measure_quality(const Model& model, const Model* r
   text.seconds = meter->seconds();
   text.tokens_per_s = static_cast<double>(meter->tokens_run()) / std::max(text.seconds, 1e-9);
   if (reference != nullptr) text.divergence = divergence_of(sums, reference->name, options.seed);
-  return QualityReport{
-      .model = model.name, .bytes = bytes_of_files(model), .text = std::move(text)};
+  report.text = std::move(text);
+  return report;
 }
 
 }  // namespace brisk
