@@ -11,9 +11,12 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
+#include "compress/report/quality_json.h"
+#include "compress/report/quality_text.h"
 #include "compute/quant/format.h"
 #include "model/arch/architecture.h"
 #include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/quality_report.h"
 #include "model/checkpoint/tensor_table.h"
 #include "model/model.h"
 #include "model/tokenizer/utf8.h"
@@ -220,11 +223,30 @@ std::string tensors_table(const Checkpoint& checkpoint) {
   return table(rows, {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
 }
 
+// What its maker measured of it: a claim of the file, like all else in it.
+void print_quality(const Checkpoint& checkpoint) {
+  const std::string_view text = quality_report_of(checkpoint);
+  if (text.empty()) return;
+  const auto json = parse_json(text);
+  const auto report = json.ok() ? quality_of_json(*json) : json.status();
+  fmt::print("\nquality, as its maker measured it\n");
+  if (!report.ok()) {
+    fmt::print("brisk cannot read it: {}\n",
+               utf8_printable(message_of(report.status()), kShownBytesMax));
+    return;
+  }
+  for (const auto& [name, value] : quality_facts(*report)) {
+    fmt::print("{:<16} {}\n", utf8_printable(name, kShownBytesMax),
+               utf8_printable(value, kShownBytesMax));
+  }
+}
+
 void print_text(const Options& options, const Checkpoint& checkpoint, const Summary& summary) {
   for (const auto& [name, value] : facts(options, checkpoint, summary)) {
     fmt::print("{:<14} {}\n", name, utf8_printable(value, kShownBytesMax));
   }
   if (!checkpoint.tensors.empty()) fmt::print("\n{}", formats_table(summary));
+  print_quality(checkpoint);
   if (options.tensors) fmt::print("\n{}", tensors_table(checkpoint));
 }
 
@@ -281,6 +303,10 @@ void print_json(const Options& options, const Checkpoint& checkpoint, const Summ
       {"metadata", checkpoint.metadata},
   };
   if (!summary.refusal.empty()) json["refusal"] = summary.refusal;
+  if (const std::string_view text = quality_report_of(checkpoint); !text.empty()) {
+    auto report = parse_json(text);
+    json["quality_report"] = report.ok() ? *std::move(report) : Json(text);
+  }
   if (options.tensors) json["tensors"] = tensors_json(checkpoint);
   fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }

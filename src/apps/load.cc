@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/command_line.h"
 #include "apps/progress.h"
 #include "apps/table.h"
 #include "apps/workload_flags.h"
@@ -140,17 +141,6 @@ Json to_json(const SweepReport& report) {
           {"points", std::move(points)}};
 }
 
-// What was asked for, without the key.
-std::string describe(const CLI::App& app) {
-  std::string text = "brisk load";
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_name();
-    if (option->count() == 0 || name == "--api-key" || name.starts_with("--help")) continue;
-    text += fmt::format(" {} {}", name, fmt::join(option->results(), ","));
-  }
-  return text;
-}
-
 // What the gate and the exit code say about a run.
 absl::Status verdict(const Options& options, const LoadReport& report) {
   if (report.served == 0) {
@@ -247,7 +237,7 @@ CommandAction add_load(CLI::App& app) {
   add_report_options(app, *options);
   return [options, &app] {
     replay_whole_trace(app, options->asked);
-    return load(*options, describe(app));
+    return load(*options, command_line(app));
   };
 }
 

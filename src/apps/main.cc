@@ -18,7 +18,7 @@ std::vector<Command> commands() {
       {"bench", "how fast a model runs here, and how far that is from the machine's limits",
        add_bench},
       {"profile", "where the time goes, operation by operation", add_profile},
-      {"eval", "how well a model predicts a text, or solves tasks", add_eval},
+      {"eval", "how good models are, and what they lost against a reference", add_eval},
       {"tokenize", "text to tokens and back", add_tokenize},
       {"tokenizer", "train a tokenizer", add_tokenizer},
       {"tasks", "exercises with known answers and stories, for training and scoring", add_tasks},
