@@ -89,7 +89,7 @@ def real(command, directory):
         elif re.match(r"pp\d+", word):
             word = "pp16,tg8"
         filled.append(word)
-    if filled[0] in ("eval", "tasks", "tokenizer", "tokenize"):
+    if filled[0] in ("eval", "inspect", "tasks", "tokenizer", "tokenize"):
         filled = small_tasks(filled, directory)
     elif ">" in filled:
         filled = filled[:filled.index(">")]  # the shell's business
@@ -136,13 +136,22 @@ def small_tasks(words, directory):
               '"level":"easy","answer":"a b c"}\n')
     (directory / "book.txt").write_text("Once upon a time there was a little dog.\n" * 9)
     small = {"--count": "2", "--limit": "2", "--vocab-size": "264"}
+    questions = {"choices.jsonl": {"query": "The dog", "choices": ["ran", "the"], "gold": 0},
+                 "questions.jsonl": {"question": "2 + 2?", "answer": "#### 4"}}
     filled = list(words)
     for i, word in enumerate(words):
         if word in small:
             filled[i + 1] = small[word]
+        elif word in questions:
+            filled[i] = str(directory / word)
+            (directory / word).write_text(json.dumps(questions[word]) + "\n")
         elif word.endswith(".jsonl"):
             filled[i] = str(directory / word)
             (directory / word).write_text(sample * 9)
+        elif words[0] in ("eval", "inspect") and word.endswith(".gguf") and word != MODEL:
+            shutil.copy(MODEL, word)
+        elif word == "report.html":
+            filled[i] = str(directory / word)
         elif word == "book.txt":
             filled[i] = str(directory / word)
         elif word == "my-tokenizer":
@@ -150,9 +159,10 @@ def small_tasks(words, directory):
             if words[0] == "tokenize":
                 run(["tokenizer", "train", str(directory / "book.txt"), "--vocab-size", "264",
                      "-o", filled[i]])
-    if "--tasks" in words:
+    asked = "--tasks" in words or "--questions" in words
+    if asked:
         filled += ["--max-tokens", "4"]
-    if "--tasks" in words and "--server" not in words:
+    if asked and "--server" not in words:
         filled += ["--chat-template", chat_template(directory)]
     return filled
 

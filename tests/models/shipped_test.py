@@ -41,9 +41,9 @@ class Shipped(unittest.TestCase):
         tasks = "add,subtract,multiply,compare,copy,reverse,sort,json,system,tool,dialogue"
         said = brisk("eval", str(MODELS / "brisk-small"), "--tasks", tasks, "--level", "easy",
                      "--count", "20", "--threads", "1", "--json")
-        report = json.loads(said)
-        self.assertEqual(set(report["tasks"]), set(tasks.split(",")))
-        for name, scores in report["tasks"].items():
+        by_task = json.loads(said)["models"][0]["tasks"]["by_task"]
+        self.assertEqual(set(by_task), set(tasks.split(",")))
+        for name, scores in by_task.items():
             self.assertGreaterEqual(scores["easy"]["rate"], 0.9, name)
 
 

@@ -23,8 +23,8 @@ FEW = 10  # the first stories alone, for a quick check
 DEFINITION = (
     "Each story by itself: the tokens of its whole text (SentencePiece BPE, tok512.model), cut into "
     f"windows of {CONTEXT} tokens that each begin with BOS, no EOS. The sum of -ln p(token | tokens before it) over every token "
-    "but BOS, in float64, divided by the number of those tokens, or by the UTF-8 bytes they decode "
-    "to, window by window (without the space put in front of a story)."
+    "but BOS, in float64, divided by the number of those tokens, or by the UTF-8 bytes that a story's "
+    "tokens decode to."
 )
 
 
@@ -45,11 +45,11 @@ def windows_of(tokenizer, story):
 def measure(model, tokenizer, stories):
     nats = tokens = size = windows = 0
     for story in stories:
+        size += len(tokenizer.decode(tokenizer.encode(story)).encode())
         for ids in windows_of(tokenizer, story):
             windows += 1
             nats += float(negative_log_likelihood(forward(model, ids), ids).sum())
             tokens += len(ids) - 1
-            size += len(tokenizer.decode(ids[1:]).encode())
     return {
         "stories": len(stories),
         "windows": windows,
