@@ -22,6 +22,7 @@ import configs  # noqa: E402
 import gguf_file  # noqa: E402
 import llama2c  # noqa: E402
 import llama2c_writer  # noqa: E402
+import packed  # noqa: E402
 import safetensors_file  # noqa: E402
 import to_gguf  # noqa: E402
 
@@ -110,6 +111,26 @@ def write_safetensors(out):
         path.write_bytes("\0".join([*texts, ""]).encode() + path.read_bytes())
 
 
+def write_quantised(out):
+    """Beside those of write_safetensors: matrices in parts."""
+    sizes = {**TINY, "hidden_size": 8, "intermediate_size": 8, "num_key_value_heads": 2}
+    config = configs.llama(**sizes)
+    for case in (
+        packed.PackedCase("gptq", config, "gptq", group=4, shuffled=True),
+        packed.PackedCase("gptq3", {**config, "hidden_size": 32}, "gptq", bits=3, group=0, v2=True),
+        packed.PackedCase("awq", config, "awq", group=4),
+        packed.PackedCase("packed", config, "packed", group=8, scales="bf16"),
+        packed.PackedCase("int8", config, "int8", bits=8, group=0),
+        packed.PackedCase("fp8", config, "fp8-inverse", block=(3, 4), scales="f32"),
+    ):
+        said = {**case.config, "quantization_config": packed.quantization_config(case)}
+        stored, *_ = packed.quantised_tensors(case)
+        path = out / case.name
+        packed.write_safetensors(path, stored)
+        texts = [json.dumps(part, separators=(",", ":")) for part in (said, {})]
+        path.write_bytes("\0".join([*texts, ""]).encode() + path.read_bytes())
+
+
 def write_llama2c(out):
     llama2c_writer.CONFIG = llama2c.Config(
         dim=8, ffn=8, layers=1, heads=2, kv_heads=1, vocab=VOCAB, context=8
@@ -150,6 +171,7 @@ def main():
         out = HERE / "corpus" / write.__name__.removeprefix("write_")
         out.mkdir(parents=True, exist_ok=True)
         write(out)
+    write_quantised(HERE / "corpus" / "safetensors")
 
 
 if __name__ == "__main__":

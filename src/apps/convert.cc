@@ -8,6 +8,7 @@
 #include "apps/progress.h"
 #include "base/status.h"
 #include "base/units.h"
+#include "compute/quant/int_codes.h"
 #include "compute/sys/thread_team.h"
 #include "model/checkpoint/format_choice.h"
 #include "model/convert/convert.h"
@@ -58,10 +59,16 @@ CommandAction add_convert(CLI::App& app) {
       ->required();
   app.add_option("out", options->out, "A name ending in .gguf, or a directory")->required();
   app.add_option("--dtype", options->convert.dtype,
-                 "The format of matrices: " + format_choices() + " (default: as they are)");
+                 "The format of matrices: " + format_choices() +
+                     "; or, in a directory, integers as "
+                     "compressed-tensors keeps them: " +
+                     std::string(int_scheme_names()) + " (default: as they are)");
   app.add_option("--tokenizer", options->convert.tokenizer_path,
                  "A tokenizer file for models without one");
   app.add_option("-t,--threads", options->convert.threads, "0: as many as the process may use");
+  app.footer(
+      "brisk convert ./Qwen3-0.6B qwen.gguf --dtype q4_k_m\n"
+      "brisk convert qwen.gguf ./Qwen3-0.6B-int4 --dtype int4-g128    # for vLLM and transformers");
   return [options] { return convert(*options); };
 }
 

@@ -14,6 +14,7 @@
 #include "compress/report/quality_json.h"
 #include "compress/report/quality_text.h"
 #include "compute/quant/format.h"
+#include "compute/quant/scaled_codes.h"
 #include "model/arch/architecture.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/quality_report.h"
@@ -34,7 +35,8 @@ struct Options {
 };
 
 uint64_t bytes_of_tensor(const Tensor& tensor) {
-  return tensor.data.size() + tensor.scales.size_bytes();
+  const auto side = static_cast<uint64_t>(tensor.scaled != nullptr ? tensor.scaled->side_bytes : 0);
+  return tensor.data.size() + tensor.scales.size_bytes() + side;
 }
 
 // What the tensors of one format take together.
@@ -52,6 +54,7 @@ struct Summary {
 };
 
 std::string format_name(const Tensor& tensor) {
+  if (tensor.scaled != nullptr) return describe(*tensor.scaled, tensor.shape.front());
   const std::string name(format_of(tensor.dtype).name);
   return tensor.panels ? name + " panels" : name;
 }

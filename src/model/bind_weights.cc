@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "base/status.h"
 #include "compute/quant/format.h"
@@ -13,7 +15,7 @@ namespace {
 
 bool is_weight(DType dtype) {
   return dtype == DType::kInt8Grouped || dtype == DType::kTernaryGrouped ||
-         format_of(dtype).decode != nullptr;
+         dtype == DType::kScaled || format_of(dtype).decode != nullptr;
 }
 
 // Rows [begin, begin + count) of a matrix.
@@ -27,6 +29,12 @@ Tensor slice_rows(const Tensor& matrix, int64_t begin, int64_t count) {
     const int64_t bytes = panel_bytes(*matrix.panels, depth);
     slice.data = matrix.data.subspan(static_cast<size_t>(begin / kPanelColumns * bytes),
                                      static_cast<size_t>(panel_count(slice) * bytes));
+    return slice;
+  }
+  if (matrix.scaled != nullptr) {
+    ScaledMatrix part = *matrix.scaled;
+    part.first_output += begin;
+    slice.scaled = std::make_shared<const ScaledMatrix>(std::move(part));
     return slice;
   }
   const auto offset = static_cast<size_t>(bytes_of(matrix.dtype, begin * depth));
@@ -213,7 +221,7 @@ class Binder {
   absl::StatusOr<Tensor> transpose(const std::string& name, const Tensor& stored) {
     const int64_t rows = stored.shape[0];
     const int64_t cols = stored.shape[1];
-    if (format_of(stored.dtype).block_values != 1) {
+    if (format_of(stored.dtype).block_values != 1 || stored.scaled != nullptr) {
       return unsupported("{}: a quantised tensor cannot be transposed", name);
     }
     const auto size = static_cast<size_t>(format_of(stored.dtype).block_bytes);

@@ -93,7 +93,8 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
       ops_(kernels, team.size(),
            {.rows = options.rows_max,
             .depth = depth_max(model.spec),
-            .head_dim = model.spec.head_dim}),
+            .head_dim = model.spec.head_dim,
+            .reorders = model.weights.reorders}),
       lora_(kernels),
       options_(options) {
   const int64_t rows = options.rows_max;

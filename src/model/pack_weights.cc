@@ -114,7 +114,9 @@ void point_to_panels(const Job& job, std::byte* pages) {
     matrix.tiles = *format;
   } else {
     matrix.panels = std::get<PanelFormat>(job.format);
+    if (matrix.scaled != nullptr) matrix.input_order = matrix.scaled->input_order;
   }
+  matrix.scaled = nullptr;
 }
 
 }  // namespace
@@ -150,7 +152,10 @@ absl::Status pack_weights(const KernelTable& kernels, const PackOptions& options
       }
     }
   });
-  for (const Job& job : jobs) point_to_panels(job, pages);
+  for (const Job& job : jobs) {
+    point_to_panels(job, pages);
+    weights->reorders |= job.matrix->input_order != nullptr;
+  }
   return absl::OkStatus();
 }
 

@@ -50,6 +50,7 @@ struct Weights {
   // What could not be used where it lies: transposed projections, panels.
   std::vector<std::unique_ptr<std::byte[]>> owned;
   std::optional<Pages> packed;
+  bool reorders = false;  // some packed matrices take their inputs in another order
 };
 
 }  // namespace brisk

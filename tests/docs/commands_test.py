@@ -80,7 +80,7 @@ def real(command, directory):
         elif word == "models.toml":
             (directory / word).write_text(f'[models.small]\npath = "{MODEL}"\npreload = true\n')
             word = str(directory / word)
-        elif word == "kv-cache":
+        elif word in ("kv-cache", "OUT"):
             word = str(directory / word)
         elif re.fullmatch(r"[A-Za-z-]+\.gguf", word):
             word = str(directory / word)

@@ -125,12 +125,13 @@ INSTANTIATE_TEST_SUITE_P(Models, Activations8,
 class RoundedReference : public testing::TestWithParam<const char*> {};
 
 TEST_P(RoundedReference, LogitsAndGreedyIdsOfIntegerProductsAgree) {
-  const fs::path directory = fs::path(BRISK_BINARY_DIR "/reference") / GetParam();
+  const fs::path path = fs::path(BRISK_BINARY_DIR "/reference") / GetParam();
   const Json expected =
-      parse_json(read_file((directory / "rounded.json").string(), 64 << 20).value()).value();
+      parse_json(read_file((path.parent_path() / "rounded.json").string(), 64 << 20).value())
+          .value();
   LoadOptions options;
   options.activations = Activations::kInt8;
-  const auto model = load_model((directory / "model.gguf").string(), options);
+  const auto model = load_model(path.string(), options);
   ASSERT_TRUE(model.ok()) << model.status();
   const auto vocab = static_cast<size_t>((*model)->spec.vocab_size);
   DecoderHarness decoder(**model, {});
@@ -151,10 +152,14 @@ TEST_P(RoundedReference, LogitsAndGreedyIdsOfIntegerProductsAgree) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, RoundedReference,
-                         testing::Values("blocks-q8_0", "blocks-q4_0", "blocks-mixed"),
+                         testing::Values("blocks-q8_0/model.gguf", "blocks-q4_0/model.gguf",
+                                         "blocks-mixed/model.gguf", "gptq-int4/hf", "gptq-int8/hf",
+                                         "gptq-int4-shuffled/hf", "awq-int4/hf"),
                          [](const auto& row) {
                            std::string name = row.param;
-                           std::ranges::replace(name, '-', '_');
+                           for (char& c : name) {
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           }
                            return name;
                          });
 

@@ -23,6 +23,7 @@ import int8
 import llama2c
 import llama2c_writer
 import lora
+import packed
 import tiny_tokenizers
 import to_gguf
 
@@ -145,12 +146,28 @@ def write_quantised(directory, name, format_of):
     )
 
 
-def write_rounded(directory, name, model):
+def write_packed(directory, case):
+    """A checkpoint quantised by other tools, and the logits of what its matrices stand for."""
+    model, orders = packed.write(directory / "hf", case)
+    if case.rounded:
+        write_rounded(directory, case.name, model, head=False, orders=orders)
+    return choose_prompt(
+        case.name,
+        case.config["model_type"],
+        lambda ids, trace: forward.forward(model, ids, trace),
+        configs.VOCAB,
+        cases.PROMPT_TOKENS,
+        layouts=["hf"],
+        dtype=case.layout,
+    )
+
+
+def write_rounded(directory, name, model, **which):
     """What the same file gives when the inputs of products are rounded to int8."""
     found = choose_prompt(
         name + " rounded",
         "llama",
-        lambda ids, trace: forward.forward(int8.rounding(model, trace), ids),
+        lambda ids, trace: forward.forward(int8.rounding(model, trace, **which), ids),
         configs.VOCAB,
         cases.ROUNDED_PROMPT_TOKENS,
     )
@@ -216,6 +233,8 @@ def jobs():
     ):
         rng = np.random.default_rng(checkpoints.seed_of(name))
         out[name] = lambda d, name=name, write=write, rng=rng: write_llama2c(d, name, write(rng))
+    for case in packed.CASES:
+        out[case.name] = lambda d, case=case: write_packed(d, case)
     for adapter in lora.ADAPTERS:
         out[adapter.name] = lambda d, adapter=adapter: write_adapter(d, adapter)
     return out

@@ -29,14 +29,23 @@ def rounded(x, trace=None):
 @dataclass
 class RoundingLinear(forward.Linear):
     trace: forward.Trace = None
+    order: np.ndarray = None  # of the inputs as they are grouped
 
     def __call__(self, x):
-        return super().__call__(rounded(x, self.trace))
+        if self.order is None:
+            return super().__call__(rounded(x, self.trace))
+        whole = np.empty_like(x)
+        whole[:, self.order] = rounded(x[:, self.order], self.trace)
+        return super().__call__(whole)
 
 
-def rounding(model, trace=None):
-    """The same dense llama, all of whose products round their inputs."""
-    wrap = lambda linear: RoundingLinear(linear.weight, linear.bias, trace)
+def rounding(model, trace=None, head=True, orders=None):
+    """The same dense llama, whose products round their inputs; that with the head only if `head`.
+    orders: {id of a weight: the order in which its inputs are grouped}."""
+    orders = orders or {}
+    wrap = lambda linear: RoundingLinear(
+        linear.weight, linear.bias, trace, orders.get(id(linear.weight))
+    )
     layers = [
         replace(
             layer,
@@ -47,4 +56,5 @@ def rounding(model, trace=None):
         )
         for layer in model.layers
     ]
-    return replace(model, layers=layers, head=RoundingLinear(model.head, None, trace))
+    wrapped = RoundingLinear(model.head, None, trace) if head else model.head
+    return replace(model, layers=layers, head=wrapped)

@@ -17,7 +17,9 @@
 #include "model/checkpoint/gguf_model.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/llama2c.h"
+#include "model/checkpoint/quantization_config.h"
 #include "model/checkpoint/safetensors.h"
+#include "model/checkpoint/scaled_tensors.h"
 #include "model/checkpoint/tensor_table.h"
 
 namespace brisk {
@@ -57,6 +59,8 @@ inline SmallCheckpoint read_hugging_face_bytes(std::span<const std::byte> file) 
   for (SafetensorsTensor& entry : parsed.tensors) {
     BRISK_RETURN_IF_ERROR(add_tensor(*checkpoint, std::move(entry.name), std::move(entry.tensor)));
   }
+  BRISK_ASSIGN_OR_RETURN(const QuantizationConfig quantization, read_quantization_config(config));
+  BRISK_RETURN_IF_ERROR(combine_scaled_tensors(quantization, *checkpoint));
   return checkpoint;
 }
 

@@ -52,6 +52,8 @@ LinearKernel direct_kernel(const KernelTable& table, DType dtype) {
     case DType::kMXFP4:
     case DType::kInt8Grouped:
     case DType::kTernaryGrouped:
+    case DType::kScaled:
+    case DType::kF8E4M3:
       return nullptr;
   }
   return nullptr;
@@ -108,10 +110,11 @@ CpuOps::CpuOps(const KernelTable& kernels, int members, const Sizes& sizes)
     for (auto& scratch : tile_scratch_) scratch.resize(kTileScratchBytes / sizeof(CacheLine));
   } else {
     const auto groups = static_cast<size_t>(sizes.rows * groups_of(sizes.depth));
-    input_codes_.resize(groups * kGroupInputs);
-    input_scales_.resize(groups);
-    input_sums_.resize(groups);
-    input_starts_.resize(4 * groups);
+    input_.resize(groups);
+    if (sizes.reorders) reordered_.resize(static_cast<size_t>(members));
+    for (RoundedRows& rows : reordered_) {
+      rows.resize(static_cast<size_t>(kRowBlock * groups_of(sizes.depth)));
+    }
   }
   for (auto& scratch : scratch_) {
     scratch.resize(static_cast<size_t>(std::max(panel_floats_, attention_floats_)));
@@ -122,7 +125,11 @@ void CpuOps::linear(Worker worker, const LinearOp& op) {
   const Range columns = worker.share(op.output.cols, kColumnUnit);
   if (columns.begin == columns.end || op.input.rows == 0) return;
   if (op.weight->panels.has_value()) {
-    linear_panels(op, columns);
+    if (op.weight->input_order != nullptr) {
+      linear_reordered(worker, op, columns);
+    } else {
+      linear_panels(op, columns);
+    }
     return;
   }
   if (op.weight->tiles.has_value()) {
@@ -139,19 +146,28 @@ void CpuOps::linear(Worker worker, const LinearOp& op) {
   }
 }
 
-QuantizedRows CpuOps::loaded_input(int64_t rows, int64_t depth) {
-  const int64_t groups = groups_of(depth);
-  const auto each = input_scales_.size();
+void CpuOps::RoundedRows::resize(size_t groups) {
+  codes.resize(groups * kGroupInputs);
+  scales.resize(groups);
+  sums.resize(groups);
+  starts.resize(4 * groups);
+}
+
+QuantizedRows CpuOps::RoundedRows::view(int64_t rows, int64_t groups) {
+  const auto each = scales.size();
   BRISK_CHECK(rows * groups <= static_cast<int64_t>(each));
-  int32_t* const starts = input_starts_.data();
-  return {.codes = input_codes_.data(),
-          .scales = input_scales_.data(),
-          .sums = input_sums_.data(),
-          .start_8 = starts,
-          .start_128 = starts + each,
-          .start_32 = starts + 2 * each,
+  return {.codes = codes.data(),
+          .scales = scales.data(),
+          .sums = sums.data(),
+          .start_8 = starts.data(),
+          .start_128 = starts.data() + each,
+          .start_32 = starts.data() + 2 * each,
           .rows = rows,
           .groups = groups};
+}
+
+QuantizedRows CpuOps::loaded_input(int64_t rows, int64_t depth) {
+  return input_.view(rows, groups_of(depth));
 }
 
 void CpuOps::load_input(Worker worker, ConstMatView input) {
@@ -215,6 +231,41 @@ void CpuOps::linear_panels(const LinearOp& op, Range columns) {
        .y = op.output.data + columns.begin,
        .y_stride = op.output.stride,
        .add = op.add});
+}
+
+// The loaded input is rounded in groups of its own order, so each member rounds the rows anew, in
+// the weight's, as many at a time as lie together.
+void CpuOps::linear_reordered(Worker worker, const LinearOp& op, Range columns) {
+  const PanelFormat format = *op.weight->panels;
+  const std::vector<int32_t>& order = *op.weight->input_order;
+  const int64_t depth = op.input.cols, groups = groups_of(depth),
+                bytes = panel_bytes(format, depth);
+  BRISK_CHECK(kernels_.tiles == nullptr && std::ssize(order) == depth);
+  float* const gathered = scratch_[static_cast<size_t>(worker.index)].data();
+  RoundedRows& rounded = reordered_[static_cast<size_t>(worker.index)];
+  for (int64_t first = 0; first < op.input.rows; first += kRowBlock) {
+    const int64_t rows = std::min<int64_t>(kRowBlock, op.input.rows - first);
+    const QuantizedRows x = rounded.view(rows, groups);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* const row = op.input.row(first + r);
+      for (int64_t i = 0; i < depth; ++i) gathered[i] = row[order[static_cast<size_t>(i)]];
+      kernels_.quantize_groups({.x = gathered,
+                                .x_stride = 0,  // whichever row it is
+                                .depth = depth,
+                                .first_task = r * groups,
+                                .last_task = (r + 1) * groups,
+                                .out = x});
+    }
+    kernels_.panels->linear[static_cast<size_t>(format)](
+        {.x = x,
+         .panels = op.weight->data.data() + columns.begin / kPanelColumns * bytes,
+         .panel_bytes = bytes,
+         .cols = columns.end - columns.begin,
+         .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
+         .y = op.output.row(first) + columns.begin,
+         .y_stride = op.output.stride,
+         .add = op.add});
+  }
 }
 
 void CpuOps::linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const {

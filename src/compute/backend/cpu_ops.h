@@ -74,6 +74,7 @@ class CpuOps {
     int64_t rows = 0;   // of a product at most
     int64_t depth = 0;  // of a product at most
     int64_t head_dim = 0;
+    bool reorders = false;  // some weights have their inputs in another order
   };
   CpuOps(const KernelTable& kernels, int members, const Sizes& sizes);
 
@@ -98,10 +99,21 @@ class CpuOps {
   static void rope_row(const RopeOp& op, int64_t row);
 
  private:
+  // Memory for rows that are rounded to int8 (QuantizedRows).
+  struct RoundedRows {
+    void resize(size_t groups);
+    QuantizedRows view(int64_t rows, int64_t groups);
+
+    std::vector<int8_t> codes;
+    std::vector<float> scales, sums;
+    std::vector<int32_t> starts;  // start_8, start_128, start_32
+  };
+
   QuantizedRows loaded_input(int64_t rows, int64_t depth);
   TileRows loaded_tiles(int64_t rows, int64_t depth);
   void load_tiles(Worker worker, ConstMatView input);
   void linear_panels(const LinearOp& op, Range columns);
+  void linear_reordered(Worker worker, const LinearOp& op, Range columns);
   void linear_tiles(Worker worker, const LinearOp& op, Range columns);
   void linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const;
   void linear_decoded(Worker worker, const LinearOp& op, Range columns);
@@ -114,10 +126,8 @@ class CpuOps {
   std::vector<std::vector<float>> scratch_;  // one per member
   std::atomic<int64_t> next_attention_task_{0};
 
-  // The input as int8; see QuantizedRows.
-  std::vector<int8_t> input_codes_;
-  std::vector<float> input_scales_, input_sums_;
-  std::vector<int32_t> input_starts_;  // start_8, start_128, start_32
+  RoundedRows input_;                   // as int8
+  std::vector<RoundedRows> reordered_;  // a few of its rows in a weight's order, for each member
 
   // Instead, where the kernels have tiles: the input as bf16 (TileRows), and memory for each
   // member.

@@ -22,6 +22,7 @@ void decode_bf16(const std::byte* blocks, int64_t values, float* out);
 void encode_bf16(const float* in, int64_t values, std::byte* blocks);
 void decode_f64(const std::byte* blocks, int64_t values, float* out);
 void encode_f64(const float* in, int64_t values, std::byte* blocks);
+void decode_f8_e4m3(const std::byte* blocks, int64_t values, float* out);
 
 // block32.cc
 void decode_q8_0(const std::byte* blocks, int64_t values, float* out);

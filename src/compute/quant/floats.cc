@@ -1,4 +1,5 @@
 // Plain floating-point formats: one value a block.
+#include <bit>
 #include <cstring>
 
 #include "compute/quant/codecs.h"
@@ -36,6 +37,19 @@ void encode_bf16(const float* in, int64_t values, std::byte* blocks) {
   for (int64_t i = 0; i < values; ++i) {
     const uint16_t bits = f32_to_bf16(in[i]);
     std::memcpy(blocks + 2 * i, &bits, sizeof bits);
+  }
+}
+
+// OCP 8-bit floating point v1.0, section 5: exponents have bias 7; all bits set but the sign is
+// NaN.
+void decode_f8_e4m3(const std::byte* blocks, int64_t values, float* out) {
+  for (int64_t i = 0; i < values; ++i) {
+    const auto code = std::to_integer<uint32_t>(blocks[i]);
+    const uint32_t magnitude = code & 0x7F;
+    // Exponent and mantissa where f32 has them, whose bias is 120 more.
+    const float value = std::bit_cast<float>(magnitude << 20) * 0x1p120f;
+    const uint32_t nan = magnitude == 0x7F ? 0x7FC00000u : 0;
+    out[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(value) | nan | (code & 0x80) << 24);
   }
 }
 

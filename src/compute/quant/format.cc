@@ -5,12 +5,13 @@
 
 #include "base/check.h"
 #include "compute/quant/codecs.h"
+#include "compute/quant/scaled_codes.h"
 
 namespace brisk {
 namespace {
 
 // One row a format, in the order of DType.
-constexpr std::array<Format, 22> kFormats = {{
+constexpr std::array<Format, 24> kFormats = {{
     {DType::kF32, "f32", 1, 4, quant::decode_f32, quant::encode_f32},
     {DType::kF16, "f16", 1, 2, quant::decode_f16, quant::encode_f16},
     {DType::kBF16, "bf16", 1, 2, quant::decode_bf16, quant::encode_bf16},
@@ -33,6 +34,8 @@ constexpr std::array<Format, 22> kFormats = {{
     {DType::kMXFP4, "mxfp4", 32, 17, quant::decode_mxfp4, nullptr},
     {DType::kInt8Grouped, "int8_grouped", 1, 1, nullptr, nullptr},
     {DType::kTernaryGrouped, "ternary_grouped", 4, 1, nullptr, nullptr},
+    {DType::kScaled, "scaled", 1, 1, nullptr, nullptr},
+    {DType::kF8E4M3, "f8_e4m3", 1, 1, quant::decode_f8_e4m3, nullptr},
 }};
 
 constexpr bool rows_are_in_order() {
@@ -101,6 +104,10 @@ int64_t bytes_of(DType dtype, int64_t values) {
 void decode_values(const Tensor& tensor, int64_t begin, int64_t count, float* out) {
   if (tensor.dtype == DType::kInt8Grouped || tensor.dtype == DType::kTernaryGrouped) {
     decode_grouped(tensor, begin, count, out);
+    return;
+  }
+  if (tensor.dtype == DType::kScaled) {
+    decode_scaled(*tensor.scaled, begin, count, out);
     return;
   }
   const Format& format = format_of(tensor.dtype);

@@ -22,7 +22,7 @@ struct Format {
   int block_values;       // values that are stored together
   int block_bytes;
   // `values` (a multiple of block_values) from `blocks`. Null for formats that are not weights
-  // (integers) and for the grouped ones, whose scales lie elsewhere (see decode_values).
+  // (integers) and for those whose scales lie elsewhere (see decode_values).
   void (*decode)(const std::byte* blocks, int64_t values, float* out);
   // The inverse, rounding to nearest. Null where brisk only reads the format.
   void (*encode)(const float* in, int64_t values, std::byte* blocks);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "compute/quant/codecs.h"
+#include "compute/quant/scaled_codes.h"
 #include "compute/quant/stored_codes.h"
 
 namespace brisk {
@@ -28,8 +29,14 @@ const int8_t* code_table(DType dtype) {
   return nullptr;
 }
 
-void read_column(const Tensor& matrix, int64_t row, int64_t input, int groups,
+void read_column(const Tensor& matrix, PanelFormat format, int64_t row, int64_t input,
                  StoredCodes* column) {
+  const int groups = kPanelLayouts[static_cast<size_t>(format)].groups;
+  if (matrix.dtype == DType::kScaled) {
+    const bool fixed = format == PanelFormat::kQ4_0 || format == PanelFormat::kQ8_0;
+    read_scaled_codes(matrix, row, input, groups, fixed, column);
+    return;
+  }
   read_codes(matrix, row, input, groups, column);
   const auto count = static_cast<size_t>(column->groups * kGroupInputs);
   const uint8_t shift = code_shift(matrix.dtype);
@@ -109,6 +116,16 @@ void write_column(PanelFormat format, const StoredCodes& column, int groups, int
         std::memcpy(block + 64 + 4 * c, &column.minimum, 4);
         write_bytes(column, g, c, group);
         break;
+      case PanelFormat::kInt4:
+        std::memcpy(block + 32 * g + 2 * c, column.halves[static_cast<size_t>(g)], 2);
+        block[64 + 16 * g + c] = static_cast<std::byte>(column.zeros[static_cast<size_t>(g)]);
+        write_nibbles(column, g, c, group);
+        break;
+      case PanelFormat::kInt4Wide:
+        std::memcpy(block + 64 * g + 4 * c, &column.scales[static_cast<size_t>(g)], 4);
+        block[128 + 16 * g + c] = static_cast<std::byte>(column.zeros[static_cast<size_t>(g)]);
+        write_nibbles(column, g, c, group);
+        break;
     }
   }
   if (format == PanelFormat::kQ4_K || format == PanelFormat::kQ5_K) {
@@ -117,6 +134,18 @@ void write_column(PanelFormat format, const StoredCodes& column, int groups, int
   } else if (format == PanelFormat::kQ6_K) {
     std::memcpy(block + 2 * c, column.halves[0], 2);
   }
+}
+
+std::optional<PanelFormat> format_of_scaled(const Tensor& matrix) {
+  const ScaledTraits traits = traits_of(*matrix.scaled, matrix.values() / matrix.shape.back());
+  if (!traits.whole_groups) return std::nullopt;
+  const bool eight = matrix.scaled->codes.bits == 8;
+  if (traits.shift.has_value() && traits.f16_scales) {
+    return eight ? PanelFormat::kQ8_0 : PanelFormat::kQ4_0;
+  }
+  if (!traits.exact_minimums) return std::nullopt;
+  if (eight) return PanelFormat::kScaled8;
+  return traits.f16_scales ? PanelFormat::kInt4 : PanelFormat::kInt4Wide;
 }
 
 }  // namespace
@@ -141,9 +170,12 @@ std::optional<PanelFormat> panel_format_for(const Tensor& matrix) {
     case DType::kQ5_1:
     case DType::kMXFP4:
       return PanelFormat::kScaled8;
+    case DType::kScaled:
+      return format_of_scaled(matrix);
     case DType::kQ2_K:            // a minimum for every 16 inputs
     case DType::kInt8Grouped:     // llama2.c: small models, run exactly
     case DType::kTernaryGrouped:  // BitNet rounds its activations in its own way
+    case DType::kF8E4M3:
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
@@ -169,6 +201,9 @@ DType dtype_of(PanelFormat format) {
       return DType::kQ5_K;
     case PanelFormat::kQ6_K:
       return DType::kQ6_K;
+    case PanelFormat::kInt4:
+    case PanelFormat::kInt4Wide:
+      return DType::kScaled;
     case PanelFormat::kScaled8:
       break;
   }
@@ -196,7 +231,7 @@ void pack_panels(const Tensor& matrix, PanelFormat format, Range panels, std::by
       if (row * depth >= matrix.values()) break;
       std::byte* block = out;
       for (int64_t first = 0; first < depth; first += layout.block_inputs()) {
-        read_column(matrix, row, first, layout.groups, &column);
+        read_column(matrix, format, row, first, &column);
         write_column(format, column, column.groups, c, block);
         block += layout.block_bytes();
       }

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "compute/quant/format.h"
+#include "compute/quant/scaled_codes.h"
 #include "compute/quant/stored_codes.h"
 #include "compute/tensor/half.h"
 
@@ -40,6 +41,8 @@ void write_codes(TileFormat format, const uint8_t* codes, int o, std::byte* unit
     case TileFormat::kQ5_1:
     case TileFormat::kQ5_K:
     case TileFormat::kQ6_K:
+    case TileFormat::kInt4:
+    case TileFormat::kInt4Wide:
       break;
     case TileFormat::kBF16:
       BRISK_CHECK(false);
@@ -88,6 +91,14 @@ void write_scales(TileFormat format, const StoredCodes& column, int u, int o, st
       at[32 + o] = step(2 * u + 1);
       std::memcpy(header + 2 * o, column.halves[0], 2);
       return;
+    case TileFormat::kInt4:
+      std::memcpy(at + 2 * o, column.halves[0], 2);
+      at[64 + o] = static_cast<std::byte>(column.zeros[0]);
+      return;
+    case TileFormat::kInt4Wide:
+      std::memcpy(at + 4 * o, column.scales.data(), 4);
+      at[128 + o] = static_cast<std::byte>(column.zeros[0]);
+      return;
     case TileFormat::kBF16:
       BRISK_CHECK(false);
   }
@@ -128,13 +139,30 @@ void write_output(const Tensor& matrix, TileFormat format, int64_t row, int o, s
   const TileLayout& layout = kTileLayouts[static_cast<size_t>(format)];
   StoredCodes column = {};
   for (int64_t k = 0; k < matrix.shape.back(); k += layout.block_inputs()) {
-    read_codes(matrix, row, k, layout.units, &column);
+    if (matrix.dtype == DType::kScaled) {
+      const bool fixed = format == TileFormat::kQ4_0 || format == TileFormat::kQ8_0;
+      read_scaled_codes(matrix, row, k, layout.units, fixed, &column);
+    } else {
+      read_codes(matrix, row, k, layout.units, &column);
+    }
     if (matrix.dtype == DType::kQ3_K) {  // 3 bits minus 4 take the place of 6 bits minus 32
       for (uint8_t& code : column.codes) code = static_cast<uint8_t>(code + 28);
     }
     write_column(format, column, o, panel);
     panel += layout.block_bytes();
   }
+}
+
+// What no format of few bits holds is rounded to bf16 now instead of before each product.
+TileFormat format_of_scaled(const Tensor& matrix) {
+  const ScaledTraits traits = traits_of(*matrix.scaled, matrix.values() / matrix.shape.back());
+  const bool eight = matrix.scaled->codes.bits == 8;
+  if (!traits.whole_groups || matrix.scaled->input_order != nullptr) return TileFormat::kBF16;
+  if (traits.shift.has_value() && traits.f16_scales) {
+    return eight ? TileFormat::kQ8_0 : TileFormat::kQ4_0;
+  }
+  if (eight || !traits.exact_minimums) return TileFormat::kBF16;
+  return traits.f16_scales ? TileFormat::kInt4 : TileFormat::kInt4Wide;
 }
 
 }  // namespace
@@ -166,7 +194,10 @@ std::optional<TileFormat> tile_format_for(const Tensor& matrix) {
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
+    case DType::kF8E4M3:
       return TileFormat::kBF16;
+    case DType::kScaled:
+      return format_of_scaled(matrix);
     case DType::kQ2_K:            // a minimum for every 16 inputs
     case DType::kInt8Grouped:     // llama2.c: small models, run exactly
     case DType::kTernaryGrouped:  // BitNet rounds its activations in its own way

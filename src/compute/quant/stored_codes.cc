@@ -6,6 +6,8 @@
 #include "compute/quant/codecs.h"
 #include "compute/quant/format.h"
 #include "compute/quant/k_scales.h"
+#include "compute/quant/scaled_codes.h"
+#include "compute/tensor/half.h"
 
 namespace brisk {
 namespace {
@@ -138,6 +140,8 @@ void read_codes(const Tensor& matrix, int64_t row, int64_t input, int groups, St
     case DType::kQ2_K:
     case DType::kInt8Grouped:
     case DType::kTernaryGrouped:
+    case DType::kScaled:
+    case DType::kF8E4M3:
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
@@ -149,6 +153,31 @@ void read_codes(const Tensor& matrix, int64_t row, int64_t input, int groups, St
       break;
   }
   BRISK_CHECK(false);
+}
+
+void read_scaled_codes(const Tensor& matrix, int64_t row, int64_t input, int groups,
+                       bool fixed_zero, StoredCodes* out) {
+  const ScaledMatrix& scaled = *matrix.scaled;
+  const auto left = static_cast<int>((scaled.inputs - input) / StoredCodes::kGroup);
+  out->groups = left < groups ? left : groups;
+  const int middle = scaled.codes.bits == 8 ? 128 : 8;
+  for (int g = 0; g < out->groups; ++g, input += StoredCodes::kGroup) {
+    const auto i = static_cast<size_t>(g);
+    uint8_t* const codes = out->codes.data() + static_cast<ptrdiff_t>(StoredCodes::kGroup) * g;
+    read_scaled_codes(scaled, row, input, StoredCodes::kGroup, codes);
+    const int64_t group = input / scaled.group_inputs;
+    const int zero = zero_of(scaled, row, group);
+    out->scales[i] = scale_of(scaled, row, group);
+    out->zeros[i] = zero;
+    out->f16_scales[i] = f32_to_f16(out->scales[i]);
+    out->halves[i] = reinterpret_cast<const std::byte*>(&out->f16_scales[i]);
+    if (!fixed_zero) continue;
+    for (int k = 0; k < StoredCodes::kGroup; ++k) {
+      codes[k] = static_cast<uint8_t>(codes[k] + middle - zero);
+    }
+  }
+  out->scale = out->scales[0];
+  out->minimum = 0.0f - out->scale * static_cast<float>(out->zeros[0] - 128);
 }
 
 }  // namespace brisk

@@ -24,6 +24,10 @@ struct StoredCodes {
   std::array<uint8_t, 16> steps;    // integer scales: u8 a group, or i8 for each 16 values
   std::array<uint8_t, 8> minimums;  // likewise
   float scale, minimum;             // q4_1, q5_1, mxfp4 (of the doubled table)
+  // Scaled matrices, of each group.
+  std::array<float, 2> scales;
+  std::array<uint16_t, 2> f16_scales;  // what `halves` points to
+  std::array<int, 2> zeros;  // up to 2^bits
 };
 
 // Values [input, input + 32 * groups) of row `row` of the matrix, or up to the row's end.
@@ -31,5 +35,11 @@ struct StoredCodes {
 // and of 32, `groups` at most 8, or 1 for those with `scale`, or 2 for the other formats of 32
 // values a block, or 8 for super-blocks.
 void read_codes(const Tensor& matrix, int64_t row, int64_t input, int groups, StoredCodes* out);
+
+// The same of a scaled matrix. `fixed_zero`: codes are shifted so that the zero point is 8, or 128
+// of 8 bits; else they are as stored, and `minimum` is the first group's for an offset of 128.
+// REQUIRES: ScaledTraits::whole_groups (and ::shift); `input` is a multiple of 32, `groups` 1 or 2.
+void read_scaled_codes(const Tensor& matrix, int64_t row, int64_t input, int groups,
+                       bool fixed_zero, StoredCodes* out);
 
 }  // namespace brisk

@@ -31,6 +31,8 @@ enum class DType : uint8_t {
   // Values whose scales are an array of their own (Tensor::scales, Tensor::scale_group).
   kInt8Grouped,     // llama2.c version 2: int8, one f32 scale per group of consecutive values
   kTernaryGrouped,  // four {-1, 0, 1} a byte, lowest bits first, each a two's complement number
+  kScaled,          // codes, scales and zero points are tensors of their own: Tensor::scaled
+  kF8E4M3,          // OCP 8-bit floating point v1.0, E4M3: no infinities
 };
 
 }  // namespace brisk

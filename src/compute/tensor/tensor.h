@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "compute/kernels/cpu/panels.h"
 #include "compute/kernels/cpu/tiles.h"
 #include "compute/tensor/dtype.h"
+#include "compute/tensor/scaled_matrix.h"
 
 namespace brisk {
 
@@ -21,11 +23,15 @@ struct Tensor {
   std::span<const std::byte> data;
   std::span<const float> scales = {};  // only the *Grouped formats; (values / scale_group)
   int64_t scale_group = 0;             // consecutive values that share a scale
+  // Only kScaled: where everything lies, views like `data`, which spans the codes.
+  std::shared_ptr<const ScaledMatrix> scaled = nullptr;
 
   // When one is set, `data` is the matrix in panels of this format instead of row by row
   // (quant/pack_panels.h, quant/pack_tiles.h); only CpuOps reads such a tensor.
   std::optional<PanelFormat> panels = std::nullopt;
   std::optional<TileFormat> tiles = std::nullopt;
+  // Only with panels, where not null: input i of the panels is input (*input_order)[i] of the rows.
+  std::shared_ptr<const std::vector<int32_t>> input_order = nullptr;
 
   bool is_packed() const { return panels.has_value() || tiles.has_value(); }
 

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
+#include "compute/quant/int_codes.h"
 
 namespace brisk {
 namespace {
@@ -49,8 +50,9 @@ absl::StatusOr<FormatChoice> FormatChoice::parse(std::string_view name) {
   if (name == kMix) return FormatChoice(std::string(name), true, DType::kQ4_K);
   const std::optional<DType> dtype = dtype_from_name(name);
   if (!dtype.has_value() || format_of(*dtype).encode == nullptr) {
-    return invalid_input("the format \"{}\" cannot be written; these can: {}", name,
-                         format_choices());
+    return invalid_input(
+        "the format \"{}\" cannot be written; these can: {}; in a directory also {}", name,
+        format_choices(), int_scheme_names());
   }
   return FormatChoice(std::string(format_of(*dtype).name), false, *dtype);
 }

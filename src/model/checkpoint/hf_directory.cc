@@ -8,7 +8,9 @@
 
 #include "base/status.h"
 #include "model/checkpoint/hf_config.h"
+#include "model/checkpoint/quantization_config.h"
 #include "model/checkpoint/safetensors.h"
+#include "model/checkpoint/scaled_tensors.h"
 #include "model/checkpoint/tensor_table.h"
 
 namespace brisk {
@@ -146,6 +148,33 @@ absl::Status read_shards(const std::string& directory, const std::string& index_
   return absl::OkStatus();
 }
 
+absl::Status read_weights(const std::string& directory, Checkpoint& checkpoint) {
+  const std::string index = in_directory(directory, "model.safetensors.index.json");
+  if (exists(index)) return read_shards(directory, index, checkpoint);
+  const std::string single = in_directory(directory, "model.safetensors");
+  if (exists(single)) return add_file(single, nullptr, checkpoint);
+  return not_found(
+      "{}: there is neither model.safetensors nor model.safetensors.index.json (PyTorch .bin "
+      "weights must be converted first)",
+      directory);
+}
+
+// Makes matrices of quantised weights, as the directory's files say they are. REQUIRES: the
+// configuration and the tensors have been read.
+absl::Status combine_weights(const std::string& directory, Checkpoint& checkpoint) {
+  if (!checkpoint.metadata.contains("config")) return absl::OkStatus();
+  BRISK_ASSIGN_OR_RETURN(QuantizationConfig config,
+                         read_quantization_config(checkpoint.metadata["config"]));
+  if (config.method == QuantizationConfig::Method::kNone) {
+    BRISK_ASSIGN_OR_RETURN(const Json early,
+                           read_optional_json(in_directory(directory, "quantize_config.json")));
+    if (!early.is_null()) {
+      BRISK_ASSIGN_OR_RETURN(config, read_quantize_config(early));
+    }
+  }
+  return combine_scaled_tensors(config, checkpoint);
+}
+
 }  // namespace
 
 absl::Status read_hf_directory(const std::string& directory, Checkpoint& checkpoint) {
@@ -157,14 +186,8 @@ absl::Status read_hf_directory(const std::string& directory, Checkpoint& checkpo
   }
   BRISK_RETURN_IF_ERROR(read_configuration(directory, checkpoint));
   BRISK_RETURN_IF_ERROR(read_chat_template(directory, checkpoint));
-  const std::string index = in_directory(directory, "model.safetensors.index.json");
-  if (exists(index)) return read_shards(directory, index, checkpoint);
-  const std::string single = in_directory(directory, "model.safetensors");
-  if (exists(single)) return add_file(single, nullptr, checkpoint);
-  return not_found(
-      "{}: there is neither model.safetensors nor model.safetensors.index.json (PyTorch .bin "
-      "weights must be converted first)",
-      directory);
+  BRISK_RETURN_IF_ERROR(read_weights(directory, checkpoint));
+  return annotate(combine_weights(directory, checkpoint), directory);
 }
 
 absl::Status read_single_safetensors(const std::string& path, Checkpoint& checkpoint) {
@@ -174,7 +197,9 @@ absl::Status read_single_safetensors(const std::string& path, Checkpoint& checkp
     BRISK_RETURN_IF_ERROR(read_configuration(directory, checkpoint));
     BRISK_RETURN_IF_ERROR(read_chat_template(directory, checkpoint));
   }
-  return annotate(add_tensors(checkpoint.files.back().bytes(), nullptr, checkpoint), path);
+  BRISK_RETURN_IF_ERROR(
+      annotate(add_tensors(checkpoint.files.back().bytes(), nullptr, checkpoint), path));
+  return annotate(combine_weights(directory, checkpoint), path);
 }
 
 }  // namespace brisk

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kExtentsMax = 8;
 
-constexpr std::array<std::pair<std::string_view, DType>, 10> kTypes = {{
+constexpr std::array<std::pair<std::string_view, DType>, 11> kTypes = {{
     {"F32", DType::kF32},
     {"F16", DType::kF16},
     {"BF16", DType::kBF16},
@@ -27,6 +27,7 @@ constexpr std::array<std::pair<std::string_view, DType>, 10> kTypes = {{
     {"I64", DType::kI64},
     {"U8", DType::kI8},
     {"BOOL", DType::kI8},
+    {"F8_E4M3", DType::kF8E4M3},
 }};
 
 // A tensor of the header before its bytes are looked at.

@@ -9,6 +9,8 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
+#include "compute/quant/int_codes.h"
+#include "model/checkpoint/compressed_tensors.h"
 #include "model/checkpoint/format_choice.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/gguf_model_writer.h"
@@ -18,6 +20,7 @@
 #include "model/checkpoint/safetensors_writer.h"
 #include "model/checkpoint/tensor_encoder.h"
 #include "model/convert/hf_tokenizer.h"
+#include "model/convert/int_rounding.h"
 #include "model/convert/target.h"
 #include "model/convert/tensors.h"
 
@@ -32,7 +35,7 @@ bool can_hold(Layout layout, DType dtype) {
 }
 
 // Vectors stay f32; matrices get what was asked for, or keep their format, or get one that loses
-// least: f32 for small integers with scales of their own, f16 for blocks.
+// least: f32 for llama2.c's integers, f16 for blocks and codes with scales of their own.
 absl::Status choose_formats(const Conversion& conversion, const std::optional<FormatChoice>& choice,
                             std::vector<ConvertedTensor>& tensors) {
   const ModelConfig& config = conversion.config;
@@ -43,9 +46,9 @@ absl::Status choose_formats(const Conversion& conversion, const std::optional<Fo
     } else if (choice.has_value()) {
       dtype = choice->of(tensor.plan, config.layers, config.tied_embeddings == true);
     } else if (!can_hold(config.layout, dtype)) {
-      dtype = format_of(dtype).block_values == 32 || format_of(dtype).block_values == 256
-                  ? DType::kF16
-                  : DType::kF32;
+      const int block = format_of(dtype).block_values;
+      const bool coarse = block == 32 || block == 256 || dtype == DType::kScaled;
+      dtype = coarse ? DType::kF16 : DType::kF32;
     }
     const bool encodes = format_of(dtype).encode != nullptr;
     if (!encodes && !tensor.is_copy() && !tensor.keeps_bytes()) {
@@ -60,24 +63,44 @@ absl::Status choose_formats(const Conversion& conversion, const std::optional<Fo
   return absl::OkStatus();
 }
 
-std::vector<TensorPlan> plans_of(const std::vector<ConvertedTensor>& tensors) {
+using Rounding = std::optional<IntRounding>;
+
+// What the file will hold; a matrix of integer codes is several tensors.
+std::vector<TensorPlan> plans_of(const std::vector<ConvertedTensor>& tensors,
+                                 const Rounding& rounding) {
   std::vector<TensorPlan> plans;
-  for (const ConvertedTensor& tensor : tensors) plans.push_back(tensor.plan);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const TensorPlan& plan = tensors[i].plan;
+    if (!rounding.has_value() || !rounding->rounds[i]) {
+      plans.push_back(plan);
+      continue;
+    }
+    const auto parts = int_matrix_plans(rounding->scheme, plan.name, plan.shape[0], plan.shape[1]);
+    plans.insert(plans.end(), parts.begin(), parts.end());
+  }
   return plans;
 }
 
 absl::StatusOr<uint64_t> write_tensors(TensorFileWriter& writer,
                                        std::vector<ConvertedTensor>& tensors,
-                                       const ConvertOptions& options) {
+                                       const Rounding& rounding, const ConvertOptions& options) {
   uint64_t total = writer.bytes_written();
-  for (const ConvertedTensor& tensor : tensors) {
-    total += static_cast<uint64_t>(bytes_of(tensor.plan.dtype, values_of(tensor.plan.shape)));
+  for (const TensorPlan& plan : plans_of(tensors, rounding)) {
+    total += static_cast<uint64_t>(bytes_of(plan.dtype, values_of(plan.shape)));
   }
   TensorEncoder encoder(writer, std::max(1, options.threads));
+  ThreadTeam team(rounding.has_value() ? std::max(1, options.threads) : 1);
   if (options.on_progress) {
     encoder.on_progress = [&](uint64_t bytes) { options.on_progress(bytes, total); };
   }
-  for (ConvertedTensor& tensor : tensors) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    ConvertedTensor& tensor = tensors[i];
+    if (rounding.has_value() && rounding->rounds[i]) {
+      BRISK_ASSIGN_OR_RETURN(const IntCodes codes, round_tensor(rounding->scheme, tensor, team));
+      BRISK_RETURN_IF_ERROR(append_int_matrix(rounding->scheme, codes, writer));
+      if (options.on_progress) options.on_progress(writer.bytes_written(), total);
+      continue;
+    }
     if (tensor.is_copy() && tensor.plan.dtype == tensor.sources.front()->dtype) {
       BRISK_RETURN_IF_ERROR(writer.append(tensor.sources.front()->data));
       continue;
@@ -128,7 +151,7 @@ absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conver
   }
   if (choice.has_value()) header->u32("general.file_type", choice->file_type());
   if (result.report_kept) header->text(kQualityReportKey, quality_report_of(source));
-  return create_gguf(out, *header, plans_of(tensors));
+  return create_gguf(out, *header, plans_of(tensors, std::nullopt));
 }
 
 // A Hugging Face model keeps its own configuration; only the weights' format is another.
@@ -141,6 +164,7 @@ Json config_of(const Conversion& conversion, DType dtype) {
   }
   Json config = metadata["config"];
   config.erase("quantization_config");
+  config.erase("compression_config");
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_dtype(dtype);
   return config;
 }
@@ -148,7 +172,7 @@ Json config_of(const Conversion& conversion, DType dtype) {
 absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const std::string& out,
                                                  const Conversion& conversion,
                                                  const std::vector<ConvertedTensor>& tensors,
-                                                 ConvertResult& result) {
+                                                 const Rounding& rounding, ConvertResult& result) {
   namespace fs = std::filesystem;
   std::error_code error;
   fs::create_directories(out, error);
@@ -157,12 +181,15 @@ absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const st
     return invalid_input("{}: a directory cannot be converted onto itself", out);
   }
   const DType dtype = tensors.front().plan.dtype;
-  const Json config = config_of(conversion, dtype);
+  Json config = config_of(conversion, dtype);
+  if (rounding.has_value()) {
+    config["quantization_config"] = quantization_config_of(rounding->scheme, rounding->ignored);
+  }
   BRISK_RETURN_IF_ERROR(write_file_atomically(out + "/config.json", config.dump(2) + "\n"));
   BRISK_ASSIGN_OR_RETURN(result.tokenizer, write_hf_tokenizer(in, out, *conversion.source));
   std::map<std::string, std::string> extra;
   if (result.report_kept) extra[kQualityReportKey] = quality_report_of(*conversion.source);
-  return create_safetensors(out + "/model.safetensors", plans_of(tensors), extra);
+  return create_safetensors(out + "/model.safetensors", plans_of(tensors, rounding), extra);
 }
 
 }  // namespace
@@ -178,10 +205,15 @@ absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const s
                                                const std::string& out,
                                                const ConvertOptions& options) {
   std::optional<FormatChoice> choice;
-  if (!options.dtype.empty()) {
+  const std::optional<IntScheme> scheme = int_scheme(options.dtype);
+  const bool gguf = out.ends_with(".gguf");
+  if (scheme.has_value() && gguf) {
+    return invalid_input("{} is a format of Hugging Face directories; give one instead of {}",
+                         options.dtype, out);
+  }
+  if (!options.dtype.empty() && !scheme.has_value()) {
     BRISK_ASSIGN_OR_RETURN(choice, FormatChoice::parse(options.dtype));
   }
-  const bool gguf = out.ends_with(".gguf");
   auto conversion = plan_conversion(source, gguf ? Layout::kGguf : Layout::kHuggingFace);
   if (!conversion.ok()) return annotate(conversion.status(), in);
   ConvertResult result;
@@ -190,12 +222,17 @@ absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const s
   BRISK_RETURN_IF_ERROR(choose_formats(*conversion, choice, tensors));
   result.tensors = static_cast<int64_t>(tensors.size());
   if (!quality_report_of(source).empty()) {
-    (keeps_values(tensors) ? result.report_kept : result.report_dropped) = true;
+    const bool holds = keeps_values(tensors) && !scheme.has_value();
+    (holds ? result.report_kept : result.report_dropped) = true;
+  }
+  Rounding rounding;
+  if (scheme.has_value()) {
+    BRISK_ASSIGN_OR_RETURN(rounding, plan_int_rounding(*conversion, *scheme, tensors));
   }
   BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer,
                          gguf ? begin_gguf(out, *conversion, choice, tensors, result)
-                              : begin_directory(in, out, *conversion, tensors, result));
-  BRISK_ASSIGN_OR_RETURN(result.bytes, write_tensors(writer, tensors, options));
+                              : begin_directory(in, out, *conversion, tensors, rounding, result));
+  BRISK_ASSIGN_OR_RETURN(result.bytes, write_tensors(writer, tensors, rounding, options));
   return result;
 }
 

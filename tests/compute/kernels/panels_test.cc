@@ -14,7 +14,9 @@
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/quant/format.h"
 #include "compute/quant/pack_panels.h"
+#include "compute/quant/scaled_codes.h"
 #include "tests/compute/kernels/matrices.h"
+#include "tests/compute/kernels/scaled_matrices.h"
 
 namespace brisk {
 namespace {
@@ -24,6 +26,32 @@ const DType kPackedTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ5_0, DType::k
                               DType::kQ4_1, DType::kQ5_1, DType::kMXFP4};
 
 int64_t depth_unit(DType dtype) { return std::max(32, format_of(dtype).block_values); }
+
+// A matrix of each kind, and what it is called in a failure.
+struct Sample {
+  std::string name;
+  std::shared_ptr<void> memory;
+  Tensor matrix;
+};
+
+// `columns` and the number of 32s of the depth are at least what is given.
+std::vector<Sample> samples(Rng& rng, int64_t columns_max, int64_t units_max) {
+  std::vector<Sample> all;
+  const auto up_to = [&](int64_t most) {
+    return 1 + static_cast<int64_t>(rng.next_below(static_cast<uint64_t>(most)));
+  };
+  for (const DType dtype : kPackedTypes) {
+    std::shared_ptr<Stored> stored =
+        random_matrix(rng, dtype, up_to(columns_max), depth_unit(dtype) * up_to(units_max));
+    all.push_back({std::string(format_of(dtype).name), stored, stored->tensor});
+  }
+  for (const ScaledKind& kind : packed_kinds()) {
+    std::shared_ptr<StoredScaled> stored =
+        random_scaled(rng, kind, up_to(columns_max), 32 * up_to(units_max));
+    all.push_back({kind.name, stored, stored->tensor});
+  }
+  return all;
+}
 
 // Owns what QuantizedRows points at.
 struct Input {
@@ -90,25 +118,62 @@ std::vector<float> multiply(const KernelTable& table, const Tensor& matrix,
 // times the weight there.
 TEST(PackPanels, EveryWeightIsTheOneThatTheFormatDecodes) {
   Rng rng(5);
-  for (const DType dtype : kPackedTypes) {
-    const int64_t depth = depth_unit(dtype) * 3, columns = 19;
-    const auto stored = random_matrix(rng, dtype, columns, depth);
-    const std::vector<std::byte> panels = packed(stored->tensor);
+  for (const auto& [name, memory, matrix] : samples(rng, 40, 5)) {
+    const int64_t columns = matrix.shape[0], depth = matrix.shape[1];
+    const std::vector<std::byte> panels = packed(matrix);
     std::vector<float> weights(static_cast<size_t>(columns * depth));
-    decode_values(stored->tensor, 0, columns * depth, weights.data());
+    decode_values(matrix, 0, columns * depth, weights.data());
     for (int64_t k = 0; k < depth; ++k) {
       std::vector<float> x(static_cast<size_t>(depth), 0.0f);
       x[static_cast<size_t>(k)] = 127;
       const std::vector<float> y =
-          multiply(kKernelsScalar, stored->tensor, panels, x, 1,
+          multiply(kKernelsScalar, matrix, panels, x, 1,
                    std::vector<float>(static_cast<size_t>(columns), 0.0f), {});
       for (int64_t c = 0; c < columns; ++c) {
         const float expected = 127 * weights[static_cast<size_t>(c * depth + k)];
         ASSERT_NEAR(y[static_cast<size_t>(c)], expected, 1e-5f * (1 + std::abs(expected)))
-            << format_of(dtype).name << " column " << c << " input " << k;
+            << name << " column " << c << " input " << k;
       }
     }
   }
+}
+
+// What a matrix with codes, scales and zeros apart becomes: the fewest bits that lose nothing.
+TEST(PackPanels, ChoosesTheSmallestFormatThatHoldsAScaledMatrix) {
+  Rng rng(12);
+  const std::vector<std::pair<std::string, PanelFormat>> expected = {
+      {"int4", PanelFormat::kInt4},
+      {"int4 in rows", PanelFormat::kInt4},
+      {"int4 of small scales", PanelFormat::kInt4Wide},
+      {"int4 symmetric", PanelFormat::kQ4_0},
+      {"int4 symmetric, f32", PanelFormat::kInt4Wide},
+      {"int3 symmetric", PanelFormat::kQ4_0},
+      {"int2", PanelFormat::kInt4},
+      {"int8", PanelFormat::kScaled8},
+      {"int8 symmetric", PanelFormat::kQ8_0}};
+  for (const auto& [name, format] : expected) {
+    for (const ScaledKind& kind : packed_kinds()) {
+      if (kind.name != name) continue;
+      EXPECT_EQ(panel_format_for(random_scaled(rng, kind, 40, 256)->tensor), format) << name;
+    }
+  }
+}
+
+// No panel holds groups that are not whole 32s, a depth that is not, groups in disorder, or
+// minimums that f32 would round.
+TEST(PackPanels, LeavesAScaledMatrixAsItIsWhereItWouldLose) {
+  Rng rng(13);
+  const auto format = [&](const ScaledKind& kind, int64_t depth) {
+    return panel_format_for(random_scaled(rng, kind, 20, depth)->tensor);
+  };
+  EXPECT_EQ(format({.name = "", .group = 48}, 96), std::nullopt);
+  EXPECT_EQ(format({.name = "", .group = 64}, 80), std::nullopt);
+  EXPECT_EQ(format({.name = "", .scales = DType::kF32}, 128), std::nullopt);
+  const auto stored = random_scaled(rng, {.name = ""}, 20, 128);
+  ScaledMatrix scattered = *stored->tensor.scaled;
+  scattered.group_of.assign(128, 1);
+  stored->tensor.scaled = std::make_shared<ScaledMatrix>(scattered);
+  EXPECT_EQ(panel_format_for(stored->tensor), std::nullopt);
 }
 
 class Panels : public testing::TestWithParam<const KernelTable*> {
@@ -118,26 +183,23 @@ class Panels : public testing::TestWithParam<const KernelTable*> {
 
 TEST_P(Panels, ProductsEqualTheScalarOnesAndDoNotDependOnTheNumberOfRows) {
   Rng rng(6);
-  for (const DType dtype : kPackedTypes) {
-    for (const int64_t rows : {1, 2, 3, 5, 7, 11, 15, 16, 17, 31, 33, 40}) {
-      const int64_t depth = depth_unit(dtype) * (1 + static_cast<int64_t>(rng.next_below(5)));
-      const int64_t columns = 1 + static_cast<int64_t>(rng.next_below(50));
-      const auto stored = random_matrix(rng, dtype, columns, depth);
-      const std::vector<std::byte> panels = packed(stored->tensor);
+  for (const int64_t rows : {1, 2, 3, 5, 7, 11, 15, 16, 17, 31, 33, 40}) {
+    for (const auto& [name, memory, matrix] : samples(rng, 50, 5)) {
+      const int64_t columns = matrix.shape[0], depth = matrix.shape[1];
+      const std::vector<std::byte> panels = packed(matrix);
       const std::vector<float> x = gaussians(rng, rows * depth), y = gaussians(rng, rows * columns),
                                bias = gaussians(rng, columns);
       const Epilogue epilogue = {.bias = rows % 2 == 0 ? bias.data() : nullptr,
                                  .add = rows % 3 == 0};
-      const std::vector<float> all =
-          multiply(table(), stored->tensor, panels, x, rows, y, epilogue);
+      const std::vector<float> all = multiply(table(), matrix, panels, x, rows, y, epilogue);
       for (int64_t r = 0; r < rows; ++r) {
         const std::vector<float> one_x(x.begin() + r * depth, x.begin() + (r + 1) * depth);
         const std::vector<float> one_y(y.begin() + r * columns, y.begin() + (r + 1) * columns);
         const std::vector<float> expected =
-            multiply(kKernelsScalar, stored->tensor, panels, one_x, 1, one_y, epilogue);
+            multiply(kKernelsScalar, matrix, panels, one_x, 1, one_y, epilogue);
         ASSERT_TRUE(
             same_bits({all.begin() + r * columns, all.begin() + (r + 1) * columns}, expected))
-            << format_of(dtype).name << " rows " << rows << " depth " << depth;
+            << name << " rows " << rows << " depth " << depth;
       }
     }
   }

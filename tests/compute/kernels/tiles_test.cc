@@ -20,6 +20,7 @@
 #include "compute/kernels/cpu/tile_walk.h"
 #include "compute/quant/pack_tiles.h"
 #include "tests/compute/kernels/matrices.h"
+#include "tests/compute/kernels/scaled_matrices.h"
 #include "tests/compute/kernels/tile_traps.h"
 
 namespace brisk {
@@ -155,18 +156,23 @@ class Tiles : public testing::TestWithParam<Unit> {
   void expect_defined(Rng& rng, DType dtype, int64_t rows, int64_t columns, int64_t depth,
                       int64_t step) {
     const auto stored = random_matrix(rng, dtype, columns, depth);
+    expect_defined(rng, format_of(dtype).name, stored->tensor, rows, step);
+  }
+
+  void expect_defined(Rng& rng, std::string_view name, const Tensor& matrix, int64_t rows,
+                      int64_t step) {
+    const int64_t columns = matrix.shape[0], depth = matrix.shape[1];
     const std::vector<float> x = gaussians(rng, rows * depth), y = gaussians(rng, rows * columns),
                              bias = gaussians(rng, columns);
     const Epilogue epilogue = {.bias = rows % 2 == 0 ? bias.data() : nullptr, .add = rows % 3 == 0};
-    const Product product(stored->tensor, x, rows);
+    const Product product(matrix, x, rows);
     const std::vector<float> ours = product.run(kernels(), y, epilogue);
     for (int64_t i = 0; i < rows * columns; i += step) {
       const auto at = static_cast<size_t>(i);
       const float expected = product.defined(i / columns, i % columns, y[at], epilogue);
       ASSERT_EQ(std::memcmp(&ours[at], &expected, 4), 0)
-          << format_of(dtype).name << ": " << rows << " x " << columns << " x " << depth << ", row "
-          << i / columns << " column " << i % columns << ": " << ours[at] << ", defined "
-          << expected;
+          << name << ": " << rows << " x " << columns << " x " << depth << ", row " << i / columns
+          << " column " << i % columns << ": " << ours[at] << ", defined " << expected;
     }
   }
 };
@@ -180,6 +186,18 @@ TEST_P(Tiles, ProductsEqualTheirDefinitionForEveryFormatAndNumberOfRows) {
       const int64_t columns = 1 + static_cast<int64_t>(rng.next_below(rows < 34 ? 70 : 40));
       const int64_t depth = depth_unit(dtype) * (1 + static_cast<int64_t>(rng.next_below(3)));
       ASSERT_NO_FATAL_FAILURE(expect_defined(rng, dtype, rows, columns, depth, 1));
+    }
+  }
+}
+
+TEST_P(Tiles, ProductsOfScaledMatricesEqualTheirDefinition) {
+  Rng rng(14);
+  for (const ScaledKind& kind : packed_kinds()) {
+    for (const int64_t rows : {1, 7, 16, 17, 40}) {
+      const int64_t columns = 1 + static_cast<int64_t>(rng.next_below(70));
+      const int64_t depth = 32 * (1 + static_cast<int64_t>(rng.next_below(7)));
+      const auto stored = random_scaled(rng, kind, columns, depth);
+      ASSERT_NO_FATAL_FAILURE(expect_defined(rng, kind.name, stored->tensor, rows, 1));
     }
   }
 }

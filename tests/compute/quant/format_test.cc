@@ -200,6 +200,24 @@ TEST(Iq4Nl, LooksValuesUp) {
   EXPECT_EQ(values[16], 226.0f);
 }
 
+TEST(F8E4M3, HasSubnormalsAndNoInfinities) {
+  const std::vector<std::pair<int, float>> codes = {
+      {0x00, 0.0f}, {0x01, 0x1p-9f}, {0x07, 7 * 0x1p-9f}, {0x08, 0x1p-6f}, {0x38, 1.0f},
+      {0x3C, 1.5f}, {0xC4, -3.0f},   {0x7E, 448.0f},      {0xFE, -448.0f}};
+  for (const auto& [code, value] : codes) {
+    const std::byte byte = static_cast<std::byte>(code);
+    float out = 1;
+    format_of(DType::kF8E4M3).decode(&byte, 1, &out);
+    EXPECT_EQ(out, value) << code;
+  }
+  for (const int code : {0x7F, 0xFF}) {
+    const std::byte byte = static_cast<std::byte>(code);
+    float out = 1;
+    format_of(DType::kF8E4M3).decode(&byte, 1, &out);
+    EXPECT_TRUE(std::isnan(out)) << code;
+  }
+}
+
 TEST(Mxfp4, ScalesByAPowerOfTwo) {
   Bytes block(17);
   put(block, 0, 128);  // 2^1

@@ -19,8 +19,8 @@
 
 namespace brisk {
 
-enum class PanelFormat : uint8_t { kQ4_0, kQ8_0, kQ4_K, kQ5_K, kQ6_K, kScaled8 };
-constexpr int kPanelFormatCount = 6;
+enum class PanelFormat : uint8_t { kQ4_0, kQ8_0, kQ4_K, kQ5_K, kQ6_K, kScaled8, kInt4, kInt4Wide };
+constexpr int kPanelFormatCount = 8;
 
 constexpr int kPanelColumns = 16;
 constexpr int kGroupInputs = 32;
@@ -41,8 +41,11 @@ struct PanelLayout {
 //   q4_k, q5_k  f16 scale, f16 minimum, then for each group: u8 scales; for each group: u8 minimums
 //   q6_k        f16 scale, then for each half group: i8 scales; padded to 64 bytes
 //   scaled8     f32 scale, f32 minimum
+//   int4        for each of the two groups a f16 scale, then for each a u8 zero point: its minimum
+//               is 0 - scale * zero
+//   int4_wide   the same with f32 scales
 // Codes:
-//   q4_0, q4_k  256 bytes of 4 bits
+//   q4_0, q4_k, int4, int4_wide  256 bytes of 4 bits
 //   q5_k        the same, then a 64-bit word for each j: bit 4 c + i is the fifth bit
 //   q6_k        256 bytes of low 4 bits, then 128 bytes of high 2 bits: byte 64 h + 4 c + i holds,
 //               lowest bits first, those of j = 4 h, 4 h + 1, 4 h + 2, 4 h + 3
@@ -54,6 +57,8 @@ constexpr PanelLayout kPanelLayouts[kPanelFormatCount] = {
     {.groups = 8, .header_bytes = 320, .group_bytes = 320, .offset = 0},
     {.groups = 8, .header_bytes = 320, .group_bytes = 384, .offset = 32},
     {.groups = 1, .header_bytes = 128, .group_bytes = 512, .offset = 128},
+    {.groups = 2, .header_bytes = 96, .group_bytes = 256, .offset = 0},
+    {.groups = 2, .header_bytes = 160, .group_bytes = 256, .offset = 0},
 };
 
 // Rows of activations as int8, in blocks of kRowBlock rows (the last may have fewer). In the block

@@ -119,6 +119,25 @@ struct Scaled8 : Format<PanelFormat::kScaled8, 1> {
   static __m256i code(const char* p, int j, int half) { return Q8_0::code(p, j, half); }
 };
 
+template <PanelFormat F>
+struct WithZeros : Format<F, 8> {
+  static constexpr bool kMinimum = true;
+  static void scales(const char* block, int g, int half, __m256 (&s)[2], __m256* minimum) {
+    const char* zeros = block;
+    if constexpr (F == PanelFormat::kInt4) {
+      s[0] = f16_8(block + 32 * g + 16 * half);
+      zeros += 64 + 16 * g + 8 * half;
+    } else {
+      s[0] = _mm256_loadu_ps(reinterpret_cast<const float*>(block + 64 * g + 32 * half));
+      zeros += 128 + 16 * g + 8 * half;
+    }
+    *minimum = _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(s[0], u8_8(zeros)));
+  }
+  static __m256i code(const char* p, int j, int half) { return nibbles(p + 32 * half, j); }
+};
+using Int4 = WithZeros<PanelFormat::kInt4>;
+using Int4Wide = WithZeros<PanelFormat::kInt4Wide>;
+
 inline __m256i four_inputs(const int8_t* codes) {
   int32_t four;
   __builtin_memcpy(&four, codes, 4);
@@ -282,7 +301,7 @@ int32_t integer_peak(int64_t iterations) {
 
 constexpr PanelKernels kPanelKernelsAvx2 = {
     .linear = {linear<Q4_0>, linear<Q8_0>, linear<Q4_K>, linear<Q5_K>, linear<Q6_K>,
-               linear<Scaled8>},
+               linear<Scaled8>, linear<Int4>, linear<Int4Wide>},
     .integer_peak = integer_peak,
     .integer_multiply_adds = 8 * 32,
 };

@@ -121,6 +121,27 @@ struct Scaled8 : Format<PanelFormat::kScaled8> {
   static void codes(const char* block, int g, __m512i (&w)[8]) { Q8_0::codes(block + 64, g, w); }
 };
 
+template <PanelFormat F>
+struct WithZeros : Format<F> {
+  static constexpr bool kMinimum = true;
+  static void scales(const char* block, int g, __m512 (&s)[2], __m512* minimum) {
+    const char* zeros = block;
+    if constexpr (F == PanelFormat::kInt4) {
+      s[0] = f16_16(block + 32 * g);
+      zeros += 64 + 16 * g;
+    } else {
+      s[0] = _mm512_loadu_ps(block + 64 * g);
+      zeros += 128 + 16 * g;
+    }
+    *minimum = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(s[0], u8_16(zeros)));
+  }
+  static void codes(const char* block, int g, __m512i (&w)[8]) {
+    nibbles(Format<F>::group(block, g), w);
+  }
+};
+using Int4 = WithZeros<PanelFormat::kInt4>;
+using Int4Wide = WithZeros<PanelFormat::kInt4Wide>;
+
 inline __m512i four_inputs(const int8_t* codes) {
   int32_t four;
   __builtin_memcpy(&four, codes, 4);
@@ -235,7 +256,7 @@ int32_t integer_peak(int64_t iterations) {
 
 constexpr PanelKernels kPanelKernelsAvx512 = {
     .linear = {linear<Q4_0>, linear<Q8_0>, linear<Q4_K>, linear<Q5_K>, linear<Q6_K>,
-               linear<Scaled8>},
+               linear<Scaled8>, linear<Int4>, linear<Int4Wide>},
     .integer_peak = integer_peak,
     .integer_multiply_adds = 8 * 64,
 };

@@ -87,6 +87,22 @@ struct Scaled8 : Format<PanelFormat::kScaled8> {
   static int code(const char* p, int c, int k) { return Q8_0::code(p, c, k); }
 };
 
+template <PanelFormat F>
+struct WithZeros : Format<F> {
+  static constexpr bool kMinimum = true;
+  static float scale(const char* block, int g, int, int c) {
+    return F == PanelFormat::kInt4 ? f16_scalar(block + 32 * g + 2 * c)
+                                   : f32_at(block + 64 * g + 4 * c);
+  }
+  static float minimum(const char* block, int g, int c) {
+    const char* zeros = block + (F == PanelFormat::kInt4 ? 64 : 128);
+    return 0.0f - scale(block, g, 0, c) * static_cast<float>(u8_at(zeros + 16 * g + c));
+  }
+  static int code(const char* p, int c, int k) { return nibble(p, c, k); }
+};
+using Int4 = WithZeros<PanelFormat::kInt4>;
+using Int4Wide = WithZeros<PanelFormat::kInt4Wide>;
+
 template <class P>
 inline void add_group(const RowRun& x, const char* block, int g, float (&acc)[kPanelColumns]) {
   const char* p = block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
@@ -148,7 +164,7 @@ int32_t integer_peak(int64_t iterations) {
 
 constexpr PanelKernels kPanelKernelsScalar = {
     .linear = {linear<Q4_0>, linear<Q8_0>, linear<Q4_K>, linear<Q5_K>, linear<Q6_K>,
-               linear<Scaled8>},
+               linear<Scaled8>, linear<Int4>, linear<Int4Wide>},
     .integer_peak = integer_peak,
     .integer_multiply_adds = 8,
 };

@@ -76,6 +76,22 @@ struct StepsAndMinimums {
     });
   }
 };
+// scale * zero is exact, so that a weight is rounded once here too.
+template <TileFormat F>
+struct ScalesAndZeros {
+  static constexpr bool kMinimum = true;
+  static void fill_scales(const char*, const char* at, UnitScales& s) {
+    constexpr bool kHalf = F == TileFormat::kInt4;
+    const auto scale = [&](int h) {
+      return kHalf ? f16_16(at + 32 * h) : _mm512_loadu_ps(at + 64 * h);
+    };
+    fill(s.first, scale);
+    fill(s.second, [&](int h) {
+      const __m512 zero = u8_16(at + (kHalf ? 64 : 128) + 16 * h);
+      return _mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(scale(h), zero));
+    });
+  }
+};
 struct StepsOfHalves {
   static constexpr bool kMinimum = false;
   static void fill_scales(const char* header, const char* at, UnitScales& s) {
@@ -205,6 +221,10 @@ template <>
 struct CodesOf<TileFormat::kQ8_0> : EightBits<HalfScales> {};
 template <>
 struct CodesOf<TileFormat::kBF16> : WholeTiles {};
+template <>
+struct CodesOf<TileFormat::kInt4> : FourBits<ScalesAndZeros<TileFormat::kInt4>, kFrom0> {};
+template <>
+struct CodesOf<TileFormat::kInt4Wide> : FourBits<ScalesAndZeros<TileFormat::kInt4Wide>, kFrom0> {};
 
 // One unit of a format on its way into `out`, the two tiles. In eighths (4 outputs each), so that a
 // caller can put tile instructions between them.

@@ -36,8 +36,10 @@ enum class TileFormat : uint8_t {
   kQ6_K,
   kQ8_0,
   kBF16,
+  kInt4,
+  kInt4Wide,
 };
-constexpr int kTileFormatCount = 11;
+constexpr int kTileFormatCount = 13;
 
 constexpr int kTileOutputs = 32;   // of a panel
 constexpr int kTileInputs = 32;    // of a unit
@@ -67,7 +69,8 @@ struct TileLayout {
 //   8 bits   32 x 32 bytes, signed: an output's inputs in order
 //   bf16     32 x 32 bf16, likewise: the two tiles themselves
 // Scales of a unit: q4_0, iq4_nl, q5_0, q8_0 f16 an output; q4_1, q5_1 f16 scale, then f16 minimum;
-// mxfp4 bf16; q4_k, q5_k u8 scale, then u8 minimum, under a header of f16 scale and
+// mxfp4 bf16; int4 f16, then u8 zero point, padded; int4_wide f32, then the same;
+// q4_k, q5_k u8 scale, then u8 minimum, under a header of f16 scale and
 // f16 minimum an output; q6_k i8 for inputs 0..15, then for 16..31, under a header of f16.
 constexpr TileLayout kTileLayouts[kTileFormatCount] = {
     {.units = 1, .header_bytes = 0, .code_bytes = 512, .scale_bytes = 64},
@@ -81,6 +84,8 @@ constexpr TileLayout kTileLayouts[kTileFormatCount] = {
     {.units = 8, .header_bytes = 64, .code_bytes = 768, .scale_bytes = 64},
     {.units = 1, .header_bytes = 0, .code_bytes = 1024, .scale_bytes = 64},
     {.units = 1, .header_bytes = 0, .code_bytes = 2048, .scale_bytes = 0},
+    {.units = 1, .header_bytes = 0, .code_bytes = 512, .scale_bytes = 128},
+    {.units = 1, .header_bytes = 0, .code_bytes = 512, .scale_bytes = 192},
 };
 
 // Rows of activations as B tiles of bf16. The B tile of row block b (rows 16 b and on) and group g

@@ -1,0 +1,87 @@
+#include "model/convert/int_rounding.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+
+namespace brisk {
+namespace {
+
+// "model.layers.{}.mlp.gate.weight" and "model.layers.7.mlp.gate.weight".
+bool matches(const std::string& pattern, const std::string& name) {
+  const size_t at = pattern.find("{}");
+  if (at == std::string::npos) return pattern == name;
+  const size_t tail = pattern.size() - at - 2;
+  return name.size() > at + tail && name.compare(0, at, pattern, 0, at) == 0 &&
+         name.compare(name.size() - tail, tail, pattern, at + 2, tail) == 0 &&
+         std::all_of(name.begin() + static_cast<ptrdiff_t>(at),
+                     name.end() - static_cast<ptrdiff_t>(tail),
+                     [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// What other engines do not count among the linear modules that a scheme is for.
+bool stays(const TensorNames& names, const std::string& name) {
+  for (const std::string* pattern : {&names.embedding, &names.positions, &names.head, &names.router,
+                                     &names.shared_expert_gate}) {
+    if (!pattern->empty() && matches(*pattern, name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<IntRounding> plan_int_rounding(const Conversion& conversion, const IntScheme& scheme,
+                                              const std::vector<ConvertedTensor>& tensors) {
+  const std::string& family = conversion.config.architecture;
+  if (conversion.names.transposed || family == "bitnet") {
+    return unsupported("{} models cannot be written with integer weights; choose f16 or bf16",
+                       family);
+  }
+  IntRounding rounding = {.scheme = scheme, .rounds = {}, .ignored = {}};
+  bool any = false, all_f16 = true;
+  for (const ConvertedTensor& tensor : tensors) {
+    const std::string& name = tensor.plan.name;
+    const bool matrix = tensor.plan.shape.size() == 2 && name.ends_with(".weight");
+    const bool whole = matrix && (scheme.group == 0 || tensor.plan.shape[1] % scheme.group == 0);
+    const bool stay = stays(conversion.names, name);
+    rounding.rounds.push_back(whole && !stay);
+    any |= rounding.rounds.back();
+    if (matrix) all_f16 &= tensor.plan.dtype == DType::kF16;
+    const bool table = name == conversion.names.embedding || name == conversion.names.positions;
+    if (matrix && !rounding.rounds.back() && !table) {
+      rounding.ignored.push_back(name.substr(0, name.size() - 7));
+    }
+  }
+  if (!any) {
+    return invalid_input("no matrix has rows of whole groups of {}; choose a smaller group",
+                         scheme.group);
+  }
+  if (all_f16) rounding.scheme.scale_dtype = DType::kF16;
+  return rounding;
+}
+
+absl::StatusOr<IntCodes> round_tensor(const IntScheme& scheme, const ConvertedTensor& tensor,
+                                      ThreadTeam& team) {
+  constexpr int64_t kChunkValues = int64_t{1} << 20;  // that a member decodes at a time
+  const int64_t outputs = tensor.plan.shape[0], inputs = tensor.plan.shape[1];
+  const int64_t chunk = std::max<int64_t>(1, kChunkValues / inputs);
+  IntCodes codes = sized_codes(scheme, outputs, inputs);
+  std::vector<absl::Status> statuses(static_cast<size_t>(team.size()));
+  team.run([&](Worker worker) {
+    const Range mine = worker.share(outputs);
+    std::vector<float> weights;
+    absl::Status& status = statuses[static_cast<size_t>(worker.index)];
+    for (int64_t begin = mine.begin; begin < mine.end && status.ok(); begin += chunk) {
+      const int64_t count = std::min(chunk, mine.end - begin);
+      weights.resize(static_cast<size_t>(count * inputs));
+      tensor.rows(begin, count, weights.data());
+      status = round_to_nearest(scheme, weights, begin, &codes);
+    }
+  });
+  for (const absl::Status& status : statuses) {
+    if (!status.ok()) return annotate(status, tensor.plan.name);
+  }
+  return codes;
+}
+
+}  // namespace brisk

@@ -1,0 +1,32 @@
+// Which matrices of a conversion become integer codes, and their codes.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <string>
+#include <vector>
+
+#include "compute/quant/int_codes.h"
+#include "compute/sys/thread_team.h"
+#include "model/convert/tensors.h"
+
+namespace brisk {
+
+// A scheme over some of a model's matrices: the projections whose inputs are whole groups. The
+// embedding, the head, routers and the rest stay as they are.
+struct IntRounding {
+  IntScheme scheme;
+  std::vector<bool> rounds;          // a tensor of the conversion
+  std::vector<std::string> ignored;  // modules that stay, as quantization_config_of takes them
+};
+
+// Errors: InvalidArgument when the scheme fits no matrix; Unimplemented for models whose
+// projections are no linear modules (gpt2, bitnet).
+absl::StatusOr<IntRounding> plan_int_rounding(const Conversion& conversion, const IntScheme& scheme,
+                                              const std::vector<ConvertedTensor>& tensors);
+
+// A matrix rounded to nearest, by all members of the team. REQUIRES: tensor.prepare().
+absl::StatusOr<IntCodes> round_tensor(const IntScheme& scheme, const ConvertedTensor& tensor,
+                                      ThreadTeam& team);
+
+}  // namespace brisk
