@@ -11,6 +11,8 @@
 #include "base/status.h"
 #include "compute/quant/format.h"
 #include "compute/quant/int_codes.h"
+#include "compute/quant/pack_panels.h"
+#include "compute/sys/mapped_file.h"
 #include "model/convert/convert.h"
 #include "model/model.h"
 #include "tests/support/decoder_harness.h"
@@ -73,6 +75,58 @@ TEST_P(IntConvert, WritesWhatRoundingGivesAndReadsItBackToTheBit) {
     ASSERT_EQ(values_of_tensor(*written), expected) << named.name;
   }
   EXPECT_EQ(rounded, 14);
+}
+
+// Rounding again would choose other scales.
+TEST_P(IntConvert, KeepsTheCodesOfWhatIsInTheSchemeAlready) {
+  ASSERT_TRUE(convert().ok());
+  ConvertOptions options;
+  options.dtype = GetParam();
+  const std::string again = out_.string() + ".again";
+  const auto converted = convert_checkpoint(out_.string(), again, options);
+  const auto bytes_of_file = [](const std::string& directory) {
+    return read_file(directory + "/model.safetensors", 64 << 20).value();
+  };
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  EXPECT_TRUE(bytes_of_file(again) == bytes_of_file(out_.string()));
+  fs::remove_all(again);
+}
+
+// What others chose by calibration survives: zero points less one, words down the columns and all.
+TEST(ConvertedGptq, KeepsItsCodes) {
+  const fs::path source = fs::path(BRISK_BINARY_DIR "/reference") / "gptq-int4" / "hf";
+  const fs::path out = fs::temp_directory_path() / fmt::format("brisk_gptq.{}", ::getpid());
+  ConvertOptions options;
+  options.dtype = "int4-g64-asym";
+  const auto converted = convert_checkpoint(source.string(), out.string(), options);
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  const auto before = open_checkpoint(source.string()), after = open_checkpoint(out.string());
+  ASSERT_TRUE(after.ok()) << after.status();
+  for (const NamedTensor& named : (*before)->tensors) {
+    EXPECT_EQ(values_of_tensor(*(*after)->find(named.name)), values_of_tensor(named.tensor))
+        << named.name;
+  }
+  fs::remove_all(out);
+}
+
+TEST(ScaledRows, AreTheCodesTheyWereMadeOf) {
+  std::vector<float> weights(20 * 64);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i * i % 97));
+  for (const char* name : {"int4-g32", "int4-g64-asym", "w8a8"}) {
+    const IntScheme scheme = *int_scheme(name);
+    const auto codes = round_to_nearest(scheme, weights, 64);
+    ASSERT_TRUE(codes.ok()) << codes.status();
+    const ScaledRows rows = scaled_rows(scheme, *codes);
+    const auto back = codes_of(scheme, rows.tensor, [](int64_t output) { return output; });
+    ASSERT_TRUE(back.has_value()) << name;
+    EXPECT_EQ(back->codes, codes->codes) << name;
+    EXPECT_EQ(back->scales, codes->scales) << name;
+    EXPECT_EQ(back->zeros, codes->zeros) << name;
+    EXPECT_TRUE(panel_format_for(rows.tensor).has_value()) << name;
+    const std::vector<float> values = values_of_tensor(rows.tensor);
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(values[i], weights[i], 0.1) << name;
+    EXPECT_FALSE(codes_of(*int_scheme("int4-g128"), rows.tensor, [](int64_t o) { return o; }));
+  }
 }
 
 TEST_P(IntConvert, RunsNearTheSource) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/status.h"
 #include "base/units.h"
+#include "compute/quant/scaled_codes.h"
 #include "compute/tensor/half.h"
 
 namespace brisk {
@@ -52,6 +54,13 @@ std::pair<float, int> choose(const IntScheme& scheme, const GroupRange& range) {
   return {scale, static_cast<int>(std::clamp(std::nearbyint(-range.low / scale), 0.0f, steps))};
 }
 
+bool is_of(const IntScheme& scheme, const ScaledMatrix& matrix) {
+  const bool whole = matrix.group_inputs >= matrix.inputs;
+  return matrix.code == ScaledMatrix::Code::kInteger && matrix.codes.bits == scheme.bits &&
+         matrix.group_of.empty() && matrix.group_outputs == 1 &&
+         (scheme.group == 0 ? whole : scheme.group == matrix.group_inputs);
+}
+
 }  // namespace
 
 std::optional<IntScheme> int_scheme(std::string_view name) {
@@ -75,6 +84,75 @@ IntCodes sized_codes(const IntScheme& scheme, int64_t outputs, int64_t inputs) {
   codes.codes.resize(static_cast<size_t>(outputs * inputs));
   codes.scales.resize(static_cast<size_t>(groups));
   if (!scheme.symmetric) codes.zeros.resize(static_cast<size_t>(groups));
+  return codes;
+}
+
+std::vector<uint32_t> packed_words(int bits, std::span<const uint8_t> codes, int64_t inputs) {
+  const int64_t each = 32 / bits, words = ceil_div(inputs, each);
+  const int64_t outputs = std::ssize(codes) / inputs;
+  std::vector<uint32_t> packed(static_cast<size_t>(outputs * words));
+  for (int64_t o = 0; o < outputs; ++o) {
+    for (int64_t i = 0; i < inputs; ++i) {
+      packed[static_cast<size_t>(o * words + i / each)] |=
+          uint32_t{codes[static_cast<size_t>(o * inputs + i)]} << (i % each * bits);
+    }
+  }
+  return packed;
+}
+
+ScaledRows scaled_rows(const IntScheme& scheme, const IntCodes& codes) {
+  const std::vector<uint32_t> words = packed_words(scheme.bits, codes.codes, codes.inputs);
+  const size_t word_bytes = words.size() * sizeof(uint32_t);
+  const size_t scale_bytes = codes.scales.size() * sizeof(float);
+  ScaledRows rows;
+  rows.memory = std::make_unique<std::byte[]>(word_bytes + scale_bytes + codes.zeros.size());
+  std::byte* const scales = rows.memory.get() + word_bytes;
+  std::memcpy(rows.memory.get(), words.data(), word_bytes);
+  std::memcpy(scales, codes.scales.data(), scale_bytes);
+  const int64_t groups = int_groups(scheme, codes.inputs);
+  ScaledMatrix matrix = {.inputs = codes.inputs};
+  matrix.codes = {.data = rows.memory.get(),
+                  .bits = scheme.bits,
+                  .line_bytes = 4 * std::ssize(words) / codes.outputs};
+  matrix.group_inputs = scheme.group == 0 ? codes.inputs : scheme.group;
+  matrix.scales = scales;
+  matrix.scale_output_stride = groups;
+  matrix.zero = 1 << (scheme.bits - 1);
+  if (!codes.zeros.empty()) {
+    std::byte* const zeros = scales + scale_bytes;
+    std::memcpy(zeros, codes.zeros.data(), codes.zeros.size());
+    matrix.zeros = IntGrid{.data = zeros, .bits = 8, .line_bytes = groups};
+    matrix.zero = 0;
+  }
+  matrix.side_bytes = static_cast<int64_t>(scale_bytes + codes.zeros.size());
+  rows.tensor = {.dtype = DType::kScaled,
+                 .shape = {codes.outputs, codes.inputs},
+                 .data = {rows.memory.get(), word_bytes}};
+  rows.tensor.scaled = std::make_shared<const ScaledMatrix>(std::move(matrix));
+  return rows;
+}
+
+std::optional<IntCodes> codes_of(const IntScheme& scheme, const Tensor& matrix,
+                                 const std::function<int64_t(int64_t output)>& row_of) {
+  if (matrix.scaled == nullptr || !is_of(scheme, *matrix.scaled)) return std::nullopt;
+  const ScaledMatrix& scaled = *matrix.scaled;
+  IntCodes codes = sized_codes(scheme, matrix.shape.front(), scaled.inputs);
+  const int64_t groups = int_groups(scheme, scaled.inputs);
+  for (int64_t o = 0; o < codes.outputs; ++o) {
+    const int64_t row = row_of(o);
+    read_scaled_codes(scaled, row, 0, scaled.inputs, codes.codes.data() + o * scaled.inputs);
+    for (int64_t g = 0; g < groups; ++g) {
+      const auto at = static_cast<size_t>(o * groups + g);
+      const int zero = zero_of(scaled, row, g);
+      codes.scales[at] = scale_of(scaled, row, g);
+      if (rounded_scale(scheme.scale_dtype, codes.scales[at]) != codes.scales[at]) {
+        return std::nullopt;
+      }
+      if (zero < 0 || zero >= 1 << scheme.bits) return std::nullopt;
+      if (scheme.symmetric && zero != 1 << (scheme.bits - 1)) return std::nullopt;
+      if (!scheme.symmetric) codes.zeros[at] = static_cast<uint8_t>(zero);
+    }
+  }
   return codes;
 }
 

@@ -4,13 +4,17 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "compute/tensor/dtype.h"
+#include "compute/tensor/tensor.h"
 
 namespace brisk {
 
@@ -51,6 +55,22 @@ absl::StatusOr<IntCodes> round_to_nearest(const IntScheme& scheme, std::span<con
 // REQUIRES: `out` has its sizes already (sized_codes). For several threads, each with its outputs.
 absl::Status round_to_nearest(const IntScheme& scheme, std::span<const float> weights,
                               int64_t first, IntCodes* out);
+
+// The codes as a matrix that can be run, packed and written: its rows, like those of a file, lie in
+// `memory`.
+struct ScaledRows {
+  Tensor tensor;  // (outputs, inputs), kScaled
+  std::unique_ptr<std::byte[]> memory;
+};
+ScaledRows scaled_rows(const IntScheme& scheme, const IntCodes& codes);
+
+// The codes of a matrix that is in the scheme already, without loss; nullopt for any other.
+// `row_of` gives the matrix's row for an output of the codes.
+std::optional<IntCodes> codes_of(const IntScheme& scheme, const Tensor& matrix,
+                                 const std::function<int64_t(int64_t output)>& row_of);
+
+// Codes as files have them: in 32-bit words, lowest bits first, (outputs, ceil(inputs / each)).
+std::vector<uint32_t> packed_words(int bits, std::span<const uint8_t> codes, int64_t inputs);
 
 // Room for a matrix's codes, scales and (where the scheme has them) zeros.
 IntCodes sized_codes(const IntScheme& scheme, int64_t outputs, int64_t inputs);

@@ -1,7 +1,5 @@
 #include "model/checkpoint/compressed_tensors.h"
 
-#include <algorithm>
-#include <cstring>
 #include <span>
 #include <utility>
 
@@ -13,21 +11,16 @@
 namespace brisk {
 namespace {
 
-// Codes in 32-bit words, from the lowest bits on; `stride` apart in memory.
-void pack_words(const uint8_t* codes, int64_t count, int64_t stride, int bits, int32_t* words,
-                int64_t word_stride) {
-  const int each = 32 / bits;
-  for (int64_t first = 0; first < count; first += each, words += word_stride) {
-    uint32_t word = 0;
-    for (int64_t i = first; i < std::min(count, first + each); ++i) {
-      word |= uint32_t{codes[i * stride]} << ((i - first) * bits);
+// (rows, columns) to (columns, rows).
+template <class T>
+std::vector<T> transposed(const std::vector<T>& matrix, int64_t rows, int64_t columns) {
+  std::vector<T> out(matrix.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      out[static_cast<size_t>(c * rows + r)] = matrix[static_cast<size_t>(r * columns + c)];
     }
-    std::memcpy(words, &word, sizeof word);
   }
-}
-
-absl::Status append_words(const std::vector<int32_t>& words, TensorFileWriter& writer) {
-  return writer.append(std::as_bytes(std::span(words)));
+  return out;
 }
 
 absl::Status append_scales(DType dtype, const std::vector<float>& scales,
@@ -42,23 +35,16 @@ absl::Status append_scales(DType dtype, const std::vector<float>& scales,
 
 absl::Status append_packed(const IntScheme& scheme, const IntCodes& matrix,
                            TensorFileWriter& writer) {
-  const int64_t words = ceil_div<int64_t>(matrix.inputs, 32 / scheme.bits);
-  std::vector<int32_t> packed(static_cast<size_t>(matrix.outputs * words));
-  for (int64_t o = 0; o < matrix.outputs; ++o) {
-    pack_words(matrix.codes.data() + o * matrix.inputs, matrix.inputs, 1, scheme.bits,
-               packed.data() + o * words, 1);
-  }
-  BRISK_RETURN_IF_ERROR(append_words(packed, writer));
+  const auto words = packed_words(scheme.bits, matrix.codes, matrix.inputs);
+  BRISK_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(words))));
   BRISK_RETURN_IF_ERROR(append_scales(scheme.scale_dtype, matrix.scales, writer));
   if (!scheme.symmetric) {
+    // Packed along the outputs: the words of what is transposed, transposed.
     const int64_t groups = int_groups(scheme, matrix.inputs);
-    packed.assign(static_cast<size_t>(ceil_div<int64_t>(matrix.outputs, 32 / scheme.bits) * groups),
-                  0);
-    for (int64_t g = 0; g < groups; ++g) {
-      pack_words(matrix.zeros.data() + g, matrix.outputs, groups, scheme.bits, packed.data() + g,
-                 groups);
-    }
-    BRISK_RETURN_IF_ERROR(append_words(packed, writer));
+    const auto across = transposed(matrix.zeros, matrix.outputs, groups);
+    const auto packed = packed_words(scheme.bits, across, matrix.outputs);
+    const auto zeros = transposed(packed, groups, std::ssize(packed) / groups);
+    BRISK_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(zeros))));
   }
   const int64_t shape[2] = {matrix.outputs, matrix.inputs};
   return writer.append(std::as_bytes(std::span(shape)));

@@ -65,6 +65,12 @@ absl::StatusOr<IntCodes> round_tensor(const IntScheme& scheme, const ConvertedTe
   constexpr int64_t kChunkValues = int64_t{1} << 20;  // that a member decodes at a time
   const int64_t outputs = tensor.plan.shape[0], inputs = tensor.plan.shape[1];
   const int64_t chunk = std::max<int64_t>(1, kChunkValues / inputs);
+  if (tensor.sources.size() == 1 && tensor.shift == 0 &&
+      tensor.sources.front()->shape == tensor.plan.shape) {
+    const auto row_of = [&](int64_t output) { return tensor.place_of(output).row; };
+    auto kept = codes_of(scheme, *tensor.sources.front(), row_of);
+    if (kept.has_value()) return *std::move(kept);
+  }
   IntCodes codes = sized_codes(scheme, outputs, inputs);
   std::vector<absl::Status> statuses(static_cast<size_t>(team.size()));
   team.run([&](Worker worker) {

@@ -25,7 +25,8 @@ struct IntRounding {
 absl::StatusOr<IntRounding> plan_int_rounding(const Conversion& conversion, const IntScheme& scheme,
                                               const std::vector<ConvertedTensor>& tensors);
 
-// A matrix rounded to nearest, by all members of the team. REQUIRES: tensor.prepare().
+// A matrix rounded to nearest, by all members of the team; one that is in the scheme already keeps
+// its codes. REQUIRES: the tensor's plan_int_rounding rounds it.
 absl::StatusOr<IntCodes> round_tensor(const IntScheme& scheme, const ConvertedTensor& tensor,
                                       ThreadTeam& team);
 

@@ -31,6 +31,13 @@ struct ConvertedTensor {
            sources.front()->values() == values_of(plan.shape);
   }
 
+  // Where a row is taken from. REQUIRES: there are sources, and not transposed ones.
+  struct Place {
+    const Tensor* source;
+    int64_t row;
+  };
+  Place place_of(int64_t row) const;
+
   // Its rows are rows of the sources, byte for byte, when the format stays.
   bool keeps_bytes() const;
   std::span<const std::byte> row_bytes(int64_t row) const;  // REQUIRES: keeps_bytes()
@@ -41,13 +48,6 @@ struct ConvertedTensor {
   // Decodes what must be seen as a whole (transposed sources) into `values`.
   void prepare();
   void release() { values = {}; }
-
- private:
-  struct Place {
-    const Tensor* source;
-    int64_t row;
-  };
-  Place place_of(int64_t row) const;
 };
 
 // Every tensor of the target, in an order that its readers are used to. `unplaced` counts those of
