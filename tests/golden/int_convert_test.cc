@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 class IntConvert : public testing::TestWithParam<std::string> {
  protected:
   IntConvert()
-      : source_(fs::path(BRISK_BINARY_DIR "/reference") / "ct-int8-packed" / "hf"),
+      : source_(fs::path(BRISK_BINARY_DIR "/reference") / "ct-fp8" / "hf"),
         out_(fs::temp_directory_path() /
              fmt::format("brisk_int_convert.{}.{}", ::getpid(), GetParam())) {}
   ~IntConvert() override { fs::remove_all(out_); }

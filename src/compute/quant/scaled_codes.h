@@ -25,7 +25,7 @@ void read_scaled_codes(const ScaledMatrix& matrix, int64_t output, int64_t begin
 struct ScaledTraits {
   // Integers, every 32 inputs (in the order of groups) share a scale, and rows are whole groups.
   bool whole_groups = false;
-  bool f16_scales = false;    // every scale is exact in f16
+  bool f16_scales = false;  // every scale is exact in f16
   // 8 - zero or, of 8 bits, 128 - zero, where that is the same everywhere and code + shift is a
   // code of 4 or 8 bits: what turns codes into those of a format with a fixed zero.
   std::optional<int> shift;

@@ -27,7 +27,7 @@ struct StoredCodes {
   // Scaled matrices, of each group.
   std::array<float, 2> scales;
   std::array<uint16_t, 2> f16_scales;  // what `halves` points to
-  std::array<int, 2> zeros;  // up to 2^bits
+  std::array<int, 2> zeros;            // up to 2^bits
 };
 
 // Values [input, input + 32 * groups) of row `row` of the matrix, or up to the row's end.

@@ -163,6 +163,15 @@ TEST(PackPanels, ChoosesTheSmallestFormatThatHoldsAScaledMatrix) {
   }
 }
 
+TEST(PackPanels, FourBitsStayNearFour) {
+  const auto bits = [](PanelFormat format) {
+    return 8.0 * static_cast<double>(panel_bytes(format, 256)) / (256 * kPanelColumns);
+  };
+  EXPECT_EQ(bits(PanelFormat::kQ4_0), 4.5);
+  EXPECT_EQ(bits(PanelFormat::kInt4), 4.75);
+  EXPECT_EQ(bits(PanelFormat::kInt4Wide), 5.25);
+}
+
 // No panel holds groups that are not whole 32s, a depth that is not, groups in disorder, or
 // minimums that f32 would round.
 TEST(PackPanels, LeavesAScaledMatrixAsItIsWhereItWouldLose) {
