@@ -163,12 +163,12 @@ class Written(unittest.TestCase):
         self.assertIn(down[0] + ".weight", read(out / "model.safetensors"))
 
     def test_brisk_reads_it_back(self):
-        self.convert("int4-g128")
-        shown = brisk("inspect", self.directory / "int4-g128", "--json")
+        self.convert("int4-g64")
+        shown = brisk("inspect", self.directory / "int4-g64", "--json")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         report = json.loads(shown.stdout)
         self.assertTrue(report["supported"])
-        self.assertEqual(report["formats"]["int4 groups of 128"]["tensors"], 14)
+        self.assertEqual(report["formats"]["int4 groups of 64"]["tensors"], 14)
 
     def test_what_cannot_be_is_refused(self):
         for arguments, words in (
