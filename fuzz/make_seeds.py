@@ -115,9 +115,10 @@ def write_quantised(out):
     """Beside those of write_safetensors: matrices in parts."""
     sizes = {**TINY, "hidden_size": 8, "intermediate_size": 8, "num_key_value_heads": 2}
     config = configs.llama(**sizes)
+    wide = {**config, "hidden_size": 32, "intermediate_size": 32}  # whole words of 3 bits
     for case in (
         packed.PackedCase("gptq", config, "gptq", group=4, shuffled=True),
-        packed.PackedCase("gptq3", {**config, "hidden_size": 32}, "gptq", bits=3, group=0, v2=True),
+        packed.PackedCase("gptq3", wide, "gptq", bits=3, group=0, v2=True),
         packed.PackedCase("awq", config, "awq", group=4),
         packed.PackedCase("packed", config, "packed", group=8, scales="bf16"),
         packed.PackedCase("int8", config, "int8", bits=8, group=0),
