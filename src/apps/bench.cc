@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/units.h"
 #include "plan/bench/model_bench.h"
+#include "plan/bench/work.h"
 
 namespace brisk {
 namespace {
@@ -27,7 +28,8 @@ struct Options {
   bool json = false;
 };
 
-Json to_json(const BenchReport& report) {
+Json to_json(const Model& model, const BenchReport& report) {
+  const SparseBytes sparse = sparse_bytes(model);
   Json list = Json::array();
   for (const BenchResult& result : report.results) {
     list.push_back({{"test", result.name},
@@ -42,6 +44,9 @@ Json to_json(const BenchReport& report) {
                     {"int8_ops_per_s", report.limits.int8_ops_per_s},
                     {"bf16_tile_ops_per_s", report.limits.bf16_tile_ops_per_s},
                     {"flops_per_s", report.limits.flops_per_s},
+                    {"weight_bytes", report.weight_bytes},
+                    {"sparse_bytes", sparse.bytes},
+                    {"sparse_dense_bytes", sparse.dense_bytes},
                     {"threads", report.threads},
                     {"isa", report.isa}});
   }
@@ -51,6 +56,11 @@ Json to_json(const BenchReport& report) {
 void print_table(const Model& model, const BenchReport& report) {
   fmt::print("{}: {} read per token, {} threads, {}\n", model.name,
              human_bytes(static_cast<uint64_t>(report.weight_bytes)), report.threads, report.isa);
+  if (const SparseBytes sparse = sparse_bytes(model); sparse.bytes > 0) {
+    fmt::print("sparse weights: {} instead of {}\n",
+               human_bytes(static_cast<uint64_t>(sparse.bytes)),
+               human_bytes(static_cast<uint64_t>(sparse.dense_bytes)));
+  }
   fmt::print("measured limits: read {}/s, int8 {}OP/s, f32 {}FLOP/s\n\n",
              human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
              human_count(report.limits.int8_ops_per_s), human_count(report.limits.flops_per_s));
@@ -84,7 +94,7 @@ absl::Status bench(const Options& options) {
                          }));
   if (show_progress) fmt::print(stderr, "\r\033[K");
   if (options.json) {
-    fmt::print("{}\n", to_text(to_json(report)));
+    fmt::print("{}\n", to_text(to_json(*model, report)));
   } else {
     print_table(*model, report);
   }
@@ -98,6 +108,9 @@ CommandAction add_bench(CLI::App& app) {
   CLI::App* serve =
       app.add_subcommand("serve", "batching policies behind a server, on the same requests");
   const CommandAction bench_serve = add_bench_serve(*serve);
+  CLI::App* sparse = app.add_subcommand(
+      "sparse", "from how many zeros on sparse weights are faster, format by format");
+  const CommandAction bench_sparse = add_bench_sparse(*sparse);
   app.add_option("model", options->model, "A .gguf, a Hugging Face directory or a llama2.c .bin");
   app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
   app.add_option("--test", options->tests,
@@ -118,8 +131,9 @@ CommandAction add_bench(CLI::App& app) {
   add_activations_option(app, &options->activations);
   add_kv_dtype_option(app, &options->bench.kv_dtype);
   app.add_flag("--json", options->json, "Print a JSON list");
-  return [options, serve, bench_serve]() -> absl::Status {
+  return [options, serve, bench_serve, sparse, bench_sparse]() -> absl::Status {
     if (serve->parsed()) return bench_serve();
+    if (sparse->parsed()) return bench_sparse();
     if (options->model.empty()) return invalid_input("name a model: brisk bench MODEL");
     return bench(*options);
   };

@@ -44,6 +44,7 @@ CommandAction add_load(CLI::App& app);
 CommandAction add_completion(CLI::App& app);
 CommandAction add_man(CLI::App& app);
 
-CommandAction add_bench_serve(CLI::App& app);  // below `brisk bench`
+CommandAction add_bench_serve(CLI::App& app);   // below `brisk bench`
+CommandAction add_bench_sparse(CLI::App& app);  // likewise
 
 }  // namespace brisk

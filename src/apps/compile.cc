@@ -41,6 +41,11 @@ absl::Status compile(const Options& given) {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   fmt::print("{}: {} tensors in panels, {} as they were, {}, written in {}\n", out, result.packed,
              result.kept, human_bytes(result.bytes), human_seconds(elapsed.count()));
+  if (result.sparse > 0) {
+    fmt::print(
+        "{} of those have so many zeros that they run sparse: they are packed at every load\n",
+        result.sparse);
+  }
   return absl::OkStatus();
 }
 

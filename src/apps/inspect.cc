@@ -19,6 +19,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/quality_report.h"
 #include "model/checkpoint/tensor_table.h"
+#include "model/choose_sparse.h"
 #include "model/model.h"
 #include "model/tokenizer/utf8.h"
 
@@ -51,6 +52,8 @@ struct Summary {
   FormatShare total;
   uint64_t file_bytes = 0;
   std::string refusal;  // why brisk cannot run it; empty when it can
+  int64_t matrices = 0;
+  int64_t sparse_matrices = 0;  // that would run sparse here
 };
 
 std::string format_name(const Tensor& tensor) {
@@ -59,7 +62,8 @@ std::string format_name(const Tensor& tensor) {
   return tensor.panels ? name + " panels" : name;
 }
 
-Summary summarise(const Options& options, const std::shared_ptr<const Checkpoint>& checkpoint) {
+Summary summarise(const Options& options, const std::shared_ptr<const Checkpoint>& checkpoint,
+                  const KernelTable& kernels, SparseChoice choice) {
   Summary summary;
   for (const NamedTensor& named : checkpoint->tensors) {
     for (FormatShare* share : {&summary.formats[format_name(named.tensor)], &summary.total}) {
@@ -67,6 +71,11 @@ Summary summarise(const Options& options, const std::shared_ptr<const Checkpoint
       share->values += named.tensor.values();
       share->bytes += bytes_of_tensor(named.tensor);
     }
+  }
+  for (const NamedTensor& named : checkpoint->tensors) {
+    if (named.tensor.shape.size() < 2) continue;
+    ++summary.matrices;
+    summary.sparse_matrices += choose_sparse(named.tensor, kernels, choice) ? 1 : 0;
   }
   for (const MappedFile& file : checkpoint->files) summary.file_bytes += file.bytes().size();
   if (const auto architecture = find_architecture(checkpoint->config); !architecture.ok()) {
@@ -189,6 +198,10 @@ std::vector<std::pair<std::string, std::string>> facts(const Options& options,
       {"sliding window", count(config.sliding_window)},
       {"rope", rope_text(checkpoint)},
       {"tied head", tied},
+      {"sparse", summary.sparse_matrices > 0
+                     ? fmt::format("{} of {} matrices have enough zeros to run sparse here",
+                                   summary.sparse_matrices, summary.matrices)
+                     : ""},
       {"tokenizer", tokenizer_text(checkpoint.tokenizer)},
       {"chat template", checkpoint.chat_template.empty()
                             ? "none"
@@ -280,6 +293,7 @@ void print_json(const Options& options, const Checkpoint& checkpoint, const Summ
       {"files", checkpoint.files.size()},
       {"file_bytes", summary.file_bytes},
       {"parameters", summary.total.values},
+      {"sparse_matrices", summary.sparse_matrices},
       {"layers", config.layers},
       {"hidden_size", config.hidden_size},
       {"heads", config.heads},
@@ -317,7 +331,9 @@ void print_json(const Options& options, const Checkpoint& checkpoint, const Summ
 absl::Status inspect(const Options& options) {
   BRISK_ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint,
                          open_checkpoint(options.path, {.tokenizer_path = options.tokenizer}));
-  const Summary summary = summarise(options, checkpoint);
+  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
+  BRISK_ASSIGN_OR_RETURN(const SparseChoice sparse, sparse_choice_from_environment());
+  const Summary summary = summarise(options, checkpoint, *kernels, sparse);
   if (options.json) {
     print_json(options, *checkpoint, summary);
   } else {

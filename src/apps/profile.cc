@@ -87,6 +87,11 @@ std::string of_limit(const ProfileRow& row, const MachineLimits& limits) {
 void print_report(const Model& model, const ProfileReport& report) {
   fmt::print("{}: {} with batch {} in {}, {} threads, {}\n", model.name, report.test, report.batch,
              human_seconds(report.seconds), report.threads, report.isa);
+  if (const SparseBytes sparse = sparse_bytes(model); sparse.bytes > 0) {
+    fmt::print("sparse weights: {} instead of {}\n",
+               human_bytes(static_cast<uint64_t>(sparse.bytes)),
+               human_bytes(static_cast<uint64_t>(sparse.dense_bytes)));
+  }
   fmt::print("measured limits: read {}/s, int8 {}OP/s, f32 {}FLOP/s, bf16 tiles {}\n\n",
              human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
              human_count(report.limits.int8_ops_per_s), human_count(report.limits.flops_per_s),

@@ -543,8 +543,9 @@ void Decoder::load_input(Worker worker, size_t index, ConstMatView input,
   if (observer_ != nullptr) {
     observer_->observe(worker, index, input, {users.begin(), users.size()});
   }
-  const bool rounded = std::any_of(users.begin(), users.end(),
-                                   [](const Linear* linear) { return linear->weight.is_packed(); });
+  const bool rounded = std::any_of(users.begin(), users.end(), [](const Linear* linear) {
+    return linear->weight.takes_rounded_input();
+  });
   const bool adapted = lora_.is_active() && targets.size() > 0;
   if (!(rounded || adapted) || input.rows == 0) return;
   if (rounded) ops_.load_input(worker, input);

@@ -51,6 +51,11 @@ absl::StatusOr<const KernelTable*> kernels_for(const Checkpoint& checkpoint,
   return compiled && wanted->tiles != nullptr ? &kKernelsAvx512 : wanted;
 }
 
+absl::StatusOr<SparseChoice> sparse_choice_for(const LoadOptions& options) {
+  if (options.sparse.has_value()) return *options.sparse;
+  return sparse_choice_from_environment();
+}
+
 int64_t parameters(const Linear& linear) {
   return linear.weight.values() + static_cast<int64_t>(linear.bias.size());
 }
@@ -79,6 +84,7 @@ absl::StatusOr<std::unique_ptr<Model>> make_editable_model(
   auto model = std::make_unique<Model>();
   model->name = std::move(name);
   BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
+  BRISK_ASSIGN_OR_RETURN(const SparseChoice sparse, sparse_choice_for(options));
   BRISK_RETURN_IF_ERROR(bind(std::move(checkpoint), options, model.get()));
   if (model->checkpoint->tokenizer.kind != TokenizerKind::kNone) {
     BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(model->checkpoint->tokenizer));
@@ -94,6 +100,7 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
     BRISK_RETURN_IF_ERROR(pack_weights(*model->kernels,
                                        {.threads = options.threads,
                                         .is_file = !model->checkpoint->files.empty(),
+                                        .sparse = sparse,
                                         .progress = options.progress},
                                        &model->weights));
   }
@@ -106,6 +113,7 @@ absl::StatusOr<ModelOutline> outline_model(const std::string& path, const LoadOp
   auto model = std::make_shared<Model>();
   model->name = model_name_of(path);
   BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
+  BRISK_ASSIGN_OR_RETURN(const SparseChoice sparse, sparse_choice_for(options));
   const absl::Status bound = bind(std::move(checkpoint), options, model.get());
   if (!bound.ok()) return annotate(bound, path);
   ModelOutline outline;
@@ -113,7 +121,7 @@ absl::StatusOr<ModelOutline> outline_model(const std::string& path, const LoadOp
     outline.mapped_bytes += std::ssize(named.tensor.data);
   }
   if (options.activations == Activations::kInt8) {
-    const PackedSize size = packed_size(*model->kernels, model->weights);
+    const PackedSize size = packed_size(*model->kernels, sparse, model->weights);
     outline.packed_bytes = size.bytes;
     outline.mapped_bytes = std::max<int64_t>(outline.mapped_bytes - size.source_bytes, 0);
   }

@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "compute/kernels/cpu/dispatch.h"
 #include "compute/kernels/cpu/kernel_table.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/spec.h"
@@ -39,8 +41,9 @@ struct LoadOptions {
   // more than its original context rotates with its short factors.
   int64_t context_max = 0;
   Activations activations = Activations::kInt8;
-  int threads = 0;                       // that pack weights; 0: all
-  const KernelTable* kernels = nullptr;  // null: kernels_from_environment()
+  int threads = 0;                                    // that pack weights; 0: all
+  const KernelTable* kernels = nullptr;               // null: kernels_from_environment()
+  std::optional<SparseChoice> sparse = std::nullopt;  // none: sparse_choice_from_environment()
   // Told the share that is loaded, 0 to 1, now and then, by one thread at a time; quick.
   std::function<void(double)> progress = nullptr;
 };

@@ -99,6 +99,8 @@ def real(command, directory):
         filled += ["--port", "0"]
     elif filled[0] == "load" or filled[:2] == ["bench", "serve"]:
         filled = small_load(filled, directory)
+    elif filled[:2] == ["bench", "sparse"]:
+        filled += ["--size", "256", "--repetitions", "1"]
     return filled
 
 

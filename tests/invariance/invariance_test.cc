@@ -105,10 +105,12 @@ class Invariance : public testing::TestWithParam<const char*> {
   }
 
   // The tiny checkpoints declare short contexts; rotations go further (learned positions do not).
-  static std::shared_ptr<const Model> load(const KernelTable* kernels) {
+  static std::shared_ptr<const Model> load(const KernelTable* kernels,
+                                           SparseChoice sparse = SparseChoice::kWhereFaster) {
     const std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
     LoadOptions options;
     options.kernels = kernels;
+    options.sparse = sparse;
     auto model = load_model(path, options).value();
     if (model->spec.learned_positions) return model;
     options.context_max = 160;
@@ -184,6 +186,22 @@ TEST_P(Invariance, EveryInstructionSetGivesTheSame) {
   for (const KernelTable* kernels : usable_kernels()) {
     if (kernels->tiles != nullptr) continue;  // numerics of their own
     EXPECT_EQ(run_together(load(kernels), small_engine(), requests_), expected) << kernels->name;
+  }
+}
+
+// Whatever is zero or not: in sparse panels a weight is the same weight.
+TEST_P(Invariance, SparseEqualsDense) {
+  for (const KernelTable* kernels : usable_kernels()) {
+    if (kernels->sparse == nullptr) continue;
+    const auto model = load(kernels, SparseChoice::kAlways);
+    const auto expected = each_alone(load(kernels, SparseChoice::kNever));
+    for (const int budget : {1, 7, 512}) {
+      EngineOptions options = small_engine();
+      options.tokens_per_step_max = budget;
+      options.threads = 2;
+      EXPECT_EQ(run_together(model, options, requests_), expected)
+          << kernels->name << ", budget " << budget;
+    }
   }
 }
 

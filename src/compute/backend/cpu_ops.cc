@@ -95,6 +95,36 @@ LinearArgs linear_args(const LinearOp& op, Range columns) {
           .add = op.add};
 }
 
+PanelArgs panel_args(const LinearOp& op, Range columns) {
+  return {.x = {},
+          .panels = nullptr,
+          .panel_bytes = 0,
+          .cols = columns.end - columns.begin,
+          .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
+          .y = op.output.data + columns.begin,
+          .y_stride = op.output.stride,
+          .add = op.add};
+}
+
+// Rows of rounded input that stay in the second-level cache beside a panel: whole blocks.
+int64_t rows_of_pass(int64_t groups) {
+  constexpr int64_t kBytes = 256 << 10;
+  return std::max<int64_t>(1, kBytes / (kRowBlock * kGroupInputs * groups)) * kRowBlock;
+}
+
+// REQUIRES: rows.begin is a multiple of kRowBlock.
+QuantizedRows rows_of(QuantizedRows all, Range rows) {
+  const int64_t groups = rows.begin * all.groups;
+  return {.codes = all.codes + groups * kGroupInputs,
+          .scales = all.scales + groups,
+          .sums = all.sums + groups,
+          .start_8 = all.start_8 + groups,
+          .start_128 = all.start_128 + groups,
+          .start_32 = all.start_32 + 2 * groups,
+          .rows = rows.end - rows.begin,
+          .groups = all.groups};
+}
+
 }  // namespace
 
 CpuOps::CpuOps(const KernelTable& kernels, int members, const Sizes& sizes)
@@ -134,6 +164,10 @@ void CpuOps::linear(Worker worker, const LinearOp& op) {
   }
   if (op.weight->tiles.has_value()) {
     linear_tiles(worker, op, columns);
+    return;
+  }
+  if (op.weight->sparse.has_value()) {
+    linear_sparse(worker, op, columns);
     return;
   }
   const LinearKernel direct = direct_kernel(kernels_, op.weight->dtype);
@@ -222,15 +256,11 @@ void CpuOps::linear_panels(const LinearOp& op, Range columns) {
   const PanelFormat format = *op.weight->panels;
   BRISK_CHECK(kernels_.tiles == nullptr);
   const int64_t bytes = panel_bytes(format, op.input.cols);
-  kernels_.panels->linear[static_cast<size_t>(format)](
-      {.x = loaded_input(op.input.rows, op.input.cols),
-       .panels = op.weight->data.data() + columns.begin / kPanelColumns * bytes,
-       .panel_bytes = bytes,
-       .cols = columns.end - columns.begin,
-       .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
-       .y = op.output.data + columns.begin,
-       .y_stride = op.output.stride,
-       .add = op.add});
+  PanelArgs args = panel_args(op, columns);
+  args.x = loaded_input(op.input.rows, op.input.cols);
+  args.panels = op.weight->data.data() + columns.begin / kPanelColumns * bytes;
+  args.panel_bytes = bytes;
+  kernels_.panels->linear[static_cast<size_t>(format)](args);
 }
 
 // The loaded input is rounded in groups of its own order, so each member rounds the rows anew, in
@@ -282,10 +312,71 @@ void CpuOps::linear_decoded(Worker worker, const LinearOp& op, Range columns) {
   for (int64_t begin = columns.begin; begin < columns.end; begin += kDecodedColumns) {
     const Range part = {begin, std::min(begin + kDecodedColumns, columns.end)};
     decode_rows(kernels_, *op.weight, part, panel);
-    LinearArgs args = linear_args(op, part);
-    args.w = panel;
-    args.w_row_bytes = op.input.cols * static_cast<int64_t>(sizeof(float));
-    kernels_.linear_f32(args);
+    linear_f32(op, panel, part);
+  }
+}
+
+void CpuOps::linear_f32(const LinearOp& op, const float* weights, Range columns) const {
+  LinearArgs args = linear_args(op, columns);
+  args.w = weights;
+  args.w_row_bytes = op.input.cols * static_cast<int64_t>(sizeof(float));
+  kernels_.linear_f32(args);
+}
+
+void CpuOps::linear_sparse(Worker worker, const LinearOp& op, Range columns) {
+  BRISK_CHECK(kernels_.sparse != nullptr);
+  const auto format = static_cast<size_t>(*op.weight->sparse);
+  const SparseKernel& kernel = kernels_.sparse->formats[format];
+  if (op.input.rows > kernel.rows_max) {
+    linear_unpacked(worker, op, columns);
+    return;
+  }
+  SparseArgs args = {.x = op.input.data,
+                     .x_stride = op.input.stride,
+                     .rounded = {},
+                     .rows = op.input.rows,
+                     .matrix = op.weight->data.data(),
+                     .first_panel = columns.begin / kPanelColumns,
+                     .cols = columns.end - columns.begin,
+                     .depth = op.input.cols,
+                     .bias = op.bias.empty() ? nullptr : op.bias.data() + columns.begin,
+                     .y = op.output.data + columns.begin,
+                     .y_stride = op.output.stride,
+                     .add = op.add};
+  if (!kSparseLayouts[format].is_float) {
+    args.rounded = loaded_input(op.input.rows, op.input.cols);
+  }
+  kernel.linear(args);
+}
+
+// Each panel is put back into cache once for all rows, or for as many as stay in cache beside it.
+void CpuOps::linear_unpacked(Worker worker, const LinearOp& op, Range columns) {
+  const auto format = static_cast<size_t>(*op.weight->sparse);
+  const SparseLayout& layout = kSparseLayouts[format];
+  float* const panel = scratch_[static_cast<size_t>(worker.index)].data();
+  const int64_t depth = op.input.cols;
+  BRISK_CHECK(kPanelColumns * depth <= panel_floats_);
+  const int64_t rows = op.input.rows;
+  const int64_t pass = layout.is_float ? rows : rows_of_pass(groups_of(depth));
+  for (int64_t first = 0; first < rows; first += pass) {
+    const Range part_rows = {first, std::min(first + pass, rows)};
+    for (int64_t begin = columns.begin; begin < columns.end; begin += kPanelColumns) {
+      const Range part = {begin, std::min(begin + kPanelColumns, columns.end)};
+      kernels_.sparse->formats[format].unpack({.matrix = op.weight->data.data(),
+                                               .panel = begin / kPanelColumns,
+                                               .depth = depth,
+                                               .out = panel});
+      if (layout.is_float) {
+        linear_f32(op, panel, part);
+      } else {
+        PanelArgs args = panel_args(op, part);
+        args.x = rows_of(loaded_input(rows, depth), part_rows);
+        args.y += part_rows.begin * args.y_stride;
+        args.panels = panel;
+        args.panel_bytes = panel_bytes(layout.dense, depth);
+        kernels_.panels->linear[static_cast<size_t>(layout.dense)](args);
+      }
+    }
   }
 }
 

@@ -115,6 +115,9 @@ class CpuOps {
   void linear_panels(const LinearOp& op, Range columns);
   void linear_reordered(Worker worker, const LinearOp& op, Range columns);
   void linear_tiles(Worker worker, const LinearOp& op, Range columns);
+  void linear_sparse(Worker worker, const LinearOp& op, Range columns);
+  void linear_unpacked(Worker worker, const LinearOp& op, Range columns);
+  void linear_f32(const LinearOp& op, const float* weights, Range columns) const;
   void linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const;
   void linear_decoded(Worker worker, const LinearOp& op, Range columns);
   void attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compute/kernels/cpu/panels.h"
+#include "compute/kernels/cpu/sparse.h"
 #include "compute/kernels/cpu/tiles.h"
 #include "compute/tensor/dtype.h"
 #include "compute/tensor/scaled_matrix.h"
@@ -27,13 +28,21 @@ struct Tensor {
   std::shared_ptr<const ScaledMatrix> scaled = nullptr;
 
   // When one is set, `data` is the matrix in panels of this format instead of row by row
-  // (quant/pack_panels.h, quant/pack_tiles.h); only CpuOps reads such a tensor.
+  // (quant/pack_panels.h, quant/pack_tiles.h, quant/pack_sparse.h); only CpuOps reads such a
+  // tensor.
   std::optional<PanelFormat> panels = std::nullopt;
   std::optional<TileFormat> tiles = std::nullopt;
+  std::optional<SparseFormat> sparse = std::nullopt;
   // Only with panels, where not null: input i of the panels is input (*input_order)[i] of the rows.
   std::shared_ptr<const std::vector<int32_t>> input_order = nullptr;
 
-  bool is_packed() const { return panels.has_value() || tiles.has_value(); }
+  bool is_packed() const { return panels.has_value() || tiles.has_value() || sparse.has_value(); }
+
+  // Whether products take their input rounded (CpuOps::load_input).
+  bool takes_rounded_input() const {
+    return panels.has_value() || tiles.has_value() ||
+           (sparse.has_value() && !kSparseLayouts[static_cast<size_t>(*sparse)].is_float);
+  }
 
   int64_t values() const {
     int64_t product = 1;

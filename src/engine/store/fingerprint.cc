@@ -48,7 +48,7 @@ uint64_t kv_fingerprint(const Model& model, KvElement element) {
   digest.add(std::string_view(model.kernels->name));
   digest.add(static_cast<uint64_t>(element));
   digest.add(static_cast<uint64_t>(model.spec.context_length));  // some rotations depend on it
-  digest.add(model.weights.layers.front().q.weight.is_packed() ? 1 : 0);
+  digest.add(model.weights.layers.front().q.weight.takes_rounded_input() ? 1 : 0);
   digest.add(model.checkpoint->metadata.dump(-1, ' ', true, Json::error_handler_t::replace));
   for (const NamedTensor& each : model.checkpoint->tensors) {
     digest.add(each.name);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "compute/kernels/cpu/dispatch.h"
 #include "compute/quant/pack_panels.h"
 #include "compute/sys/mapped_file.h"
 #include "compute/sys/thread_team.h"
@@ -14,6 +16,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/gguf_writer.h"
+#include "model/choose_sparse.h"
 #include "model/convert/tensors.h"
 
 namespace brisk {
@@ -44,6 +47,7 @@ std::set<std::string> names_kept(const TensorNames& names, const ModelSpec& spec
 struct Entry {
   TensorPlan plan;
   const Tensor* source = nullptr;
+  bool sparse = false;
 };
 
 Entry packed(std::string name, const Tensor& source, PanelFormat format) {
@@ -62,18 +66,30 @@ std::optional<PanelFormat> format_for(const Tensor& tensor) {
   return panel_format_for(tensor);
 }
 
+// Whether a matrix is better packed when it is loaded.
+using RunsSparse = std::function<bool(const Tensor&)>;
+
+absl::StatusOr<RunsSparse> runs_sparse_here() {
+  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
+  BRISK_ASSIGN_OR_RETURN(const SparseChoice choice, sparse_choice_from_environment());
+  return [=](const Tensor& matrix) { return choose_sparse(matrix, *kernels, choice).has_value(); };
+}
+
 std::vector<Entry> plan_entries(const Checkpoint& checkpoint, const TensorNames& names,
-                                const std::set<std::string>& kept) {
+                                const std::set<std::string>& kept, const RunsSparse& runs_sparse) {
   std::vector<Entry> entries;
   for (const NamedTensor& named : checkpoint.tensors) {
     const auto format = format_for(named.tensor);
-    if (format.has_value() && !kept.contains(named.name)) {
+    const bool wanted = format.has_value() && !kept.contains(named.name);
+    const bool sparse = wanted && runs_sparse(named.tensor);
+    if (wanted && !sparse) {
       entries.push_back(packed(named.name, named.tensor, *format));
       continue;
     }
     entries.push_back(
         {.plan = {.name = named.name, .dtype = named.tensor.dtype, .shape = named.tensor.shape},
-         .source = &named.tensor});
+         .source = &named.tensor,
+         .sparse = sparse});
   }
   const Tensor* embedding = checkpoint.find(names.embedding);
   if (checkpoint.find(names.head) == nullptr && embedding != nullptr) {
@@ -132,7 +148,9 @@ absl::StatusOr<CompileResult> compile_checkpoint(const std::string& in, const st
   const TensorNames names = (*architecture)->names(checkpoint->config.layout);
   auto spec = (*architecture)->spec(*checkpoint, 0);
   if (!spec.ok()) return annotate(spec.status(), in);
-  const std::vector<Entry> entries = plan_entries(*checkpoint, names, names_kept(names, *spec));
+  BRISK_ASSIGN_OR_RETURN(const RunsSparse runs_sparse, runs_sparse_here());
+  const std::vector<Entry> entries =
+      plan_entries(*checkpoint, names, names_kept(names, *spec), runs_sparse);
 
   GgufHeader header;
   header.copy(*file);
@@ -151,6 +169,7 @@ absl::StatusOr<CompileResult> compile_checkpoint(const std::string& in, const st
     } else {
       BRISK_RETURN_IF_ERROR(writer.append(entry.source->data));
       ++result.kept;
+      result.sparse += entry.sparse ? 1 : 0;
     }
     if (options.on_progress) options.on_progress(++done, entries.size());
   }

@@ -9,12 +9,14 @@
 #include <string>
 
 #include "model/synth/shapes.h"
+#include "model/synth/sparsity.h"
 
 namespace brisk {
 
 struct SynthOptions {
   std::string format = "q8_0";  // an element format, or the mix "q4_k_m"
   uint64_t seed = 1;
+  Sparsity sparsity;  // of the layers' matrices; the embedding and the head stay dense
   int threads = 1;
   std::function<void(uint64_t bytes, uint64_t bytes_total)> on_progress;  // may be null
 };

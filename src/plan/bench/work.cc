@@ -4,6 +4,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "compute/quant/format.h"
 #include "model/kv_memory.h"
 
 namespace brisk {
@@ -20,9 +21,9 @@ Work work_of(std::initializer_list<const Linear*> linears, Use use) {
   for (const Linear* linear : linears) {
     if (linear->weight.shape.empty()) continue;
     const double operations = 2 * use.rows * static_cast<double>(linear->weight.values());
-    (linear->weight.panels.has_value()  ? work.integer_ops
-     : linear->weight.tiles.has_value() ? work.tile_ops
-                                        : work.flops) += operations;
+    (linear->weight.tiles.has_value()       ? work.tile_ops
+     : linear->weight.takes_rounded_input() ? work.integer_ops
+                                            : work.flops) += operations;
     work.bytes += use.steps * static_cast<double>(linear->weight.data.size() +
                                                   linear->weight.scales.size_bytes());
   }
@@ -42,6 +43,15 @@ Work experts_work(const ModelSpec& spec, const LayerWeights& layer, Use use) {
                      {.rows = use.rows * share, .steps = use.steps * reached}));
   }
   return work;
+}
+
+void add_sparse(std::initializer_list<const Linear*> linears, SparseBytes* sum) {
+  for (const Linear* linear : linears) {
+    const Tensor& weight = linear->weight;
+    if (!weight.sparse.has_value()) continue;
+    sum->bytes += std::ssize(weight.data);
+    sum->dense_bytes += bytes_of(weight.dtype, weight.values());
+  }
 }
 
 }  // namespace
@@ -93,6 +103,20 @@ double weight_bytes_per_step(const Model& model) {
   WorkByOp work = work_of(model, one, {}, KvElement::kBF16);
   work[static_cast<size_t>(OpKind::kAttention)] = {};
   return total(work).bytes;
+}
+
+SparseBytes sparse_bytes(const Model& model) {
+  SparseBytes sum;
+  for (const LayerWeights& layer : model.weights.layers) {
+    add_sparse({&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}, &sum);
+    for (const ExpertWeights& expert : layer.experts) {
+      add_sparse({&expert.gate, &expert.up, &expert.down}, &sum);
+    }
+    const ExpertWeights& shared = layer.shared_expert;
+    add_sparse({&shared.gate, &shared.up, &shared.down}, &sum);
+  }
+  add_sparse({&model.weights.head}, &sum);
+  return sum;
 }
 
 }  // namespace brisk

@@ -50,4 +50,11 @@ Work total(const WorkByOp& work);
 // Bytes of weights that a step of one token reads: the embedding counts only as the head.
 double weight_bytes_per_step(const Model& model);
 
+// Of a model's weights that run sparse, all together.
+struct SparseBytes {
+  int64_t bytes = 0;
+  int64_t dense_bytes = 0;  // row by row, as their file has them
+};
+SparseBytes sparse_bytes(const Model& model);
+
 }  // namespace brisk

@@ -28,7 +28,8 @@ TEST(IsaObjects, DefineNoWeakSymbols) {
 #endif
   const std::string dir = BRISK_BINARY_DIR "/src/CMakeFiles/brisk_compute.dir/compute/kernels/cpu/";
   for (const char* file : {"kernels_scalar", "kernels_avx2", "kernels_avx512", "panels_scalar",
-                           "panels_avx2", "panels_avx512", "tiles_emulated", "tiles_amx"}) {
+                           "panels_avx2", "panels_avx512", "sparse_scalar", "sparse_avx2",
+                           "sparse_avx512", "tiles_emulated", "tiles_amx"}) {
     const std::string symbols = defined_symbols(dir + file + ".cc.o");
     ASSERT_NE(symbols.find("Kernels"), std::string::npos) << symbols;
     for (const char* weak : {" W ", " V ", " u "}) {

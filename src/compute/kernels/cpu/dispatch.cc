@@ -1,5 +1,6 @@
 #include "compute/kernels/cpu/dispatch.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -21,6 +22,8 @@ bool can_run_avx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
+bool can_run_avx512_vbmi2() { return can_run_avx512() && __builtin_cpu_supports("avx512vbmi2"); }
+
 bool can_run_amx() { return can_run_avx512() && amx_usable(); }
 bool can_run_amx_emulated() { return can_run_avx512() && emulated_tiles_usable(); }
 
@@ -34,11 +37,9 @@ struct Row {
 
 // Best first.
 constexpr Row kRows[] = {
-    {&kKernelsAmx, can_run_amx},
-    {&kKernelsAvx512, can_run_avx512},
-    {&kKernelsAvx2, can_run_avx2},
-    {&kKernelsScalar, can_run_anywhere},
-    {&kKernelsAmxEmulated, can_run_amx_emulated, true},
+    {&kKernelsAmx, can_run_amx},           {&kKernelsAvx512, can_run_avx512_vbmi2},
+    {&kKernelsAvx512Vnni, can_run_avx512}, {&kKernelsAvx2, can_run_avx2},
+    {&kKernelsScalar, can_run_anywhere},   {&kKernelsAmxEmulated, can_run_amx_emulated, true},
 };
 
 }  // namespace
@@ -46,7 +47,10 @@ constexpr Row kRows[] = {
 std::vector<const KernelTable*> usable_kernels() {
   std::vector<const KernelTable*> tables;
   for (const Row& row : kRows) {
-    if (!row.for_tests && row.usable()) tables.push_back(row.table);
+    const bool named = std::any_of(tables.begin(), tables.end(), [&](const KernelTable* table) {
+      return std::string_view(table->name) == row.table->name;
+    });
+    if (!row.for_tests && !named && row.usable()) tables.push_back(row.table);
   }
   return tables;
 }
@@ -62,6 +66,15 @@ absl::StatusOr<const KernelTable*> choose_kernels(std::string_view forced) {
     names += names.empty() ? table->name : fmt::format(", {}", table->name);
   }
   return invalid_input("BRISK_ISA={}: not usable on this machine; it can run: {}", forced, names);
+}
+
+absl::StatusOr<SparseChoice> sparse_choice_from_environment() {
+  const char* given = std::getenv("BRISK_SPARSE");
+  const std::string_view choice = given == nullptr ? "" : given;
+  if (choice.empty() || choice == "auto") return SparseChoice::kWhereFaster;
+  if (choice == "never") return SparseChoice::kNever;
+  if (choice == "always") return SparseChoice::kAlways;
+  return invalid_input("BRISK_SPARSE={}: it is auto, never or always", choice);
 }
 
 absl::StatusOr<const KernelTable*> kernels_from_environment() {

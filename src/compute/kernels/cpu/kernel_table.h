@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "compute/kernels/cpu/panels.h"
+#include "compute/kernels/cpu/sparse.h"
 #include "compute/kernels/cpu/tiles.h"
 #include "compute/kernels/cpu/vocabulary.h"
 
@@ -148,6 +149,8 @@ struct KernelTable {
   // Integer products of packed weights, and the activations they take.
   const PanelKernels* panels;
   void (*quantize_groups)(const QuantizeArgs&);
+  // Products of weights with many zeros; null with tiles, which run them densely.
+  const SparseKernels* sparse;
   // Where not null, weights are packed into tiles instead, of which these are the products.
   const TileKernels* tiles;
 
@@ -180,6 +183,8 @@ struct KernelTable {
 extern const KernelTable kKernelsScalar;
 extern const KernelTable kKernelsAvx2;
 extern const KernelTable kKernelsAvx512;
+// Those of AVX-512 where VBMI2 is missing: sparse products are AVX2's.
+extern const KernelTable kKernelsAvx512Vnni;
 // Those of AVX-512, but weights in tiles.
 extern const KernelTable kKernelsAmx;
 extern const KernelTable kKernelsAmxEmulated;

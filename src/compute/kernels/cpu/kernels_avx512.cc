@@ -17,12 +17,20 @@ constexpr KernelTable with_tiles(const char* name, const TileKernels* tiles) {
   KernelTable table = kKernelsAvx512;
   table.isa = Isa::kAmx;
   table.name = name;
+  table.sparse = nullptr;
   table.tiles = tiles;
+  return table;
+}
+
+constexpr KernelTable without_vbmi2() {
+  KernelTable table = kKernelsAvx512;
+  table.sparse = &kSparseKernelsAvx2;
   return table;
 }
 
 }  // namespace
 
+constexpr KernelTable kKernelsAvx512Vnni = without_vbmi2();
 constexpr KernelTable kKernelsAmx = with_tiles("amx", &kTileKernelsAmx);
 constexpr KernelTable kKernelsAmxEmulated = with_tiles("amx-emulated", &kTileKernelsEmulated);
 

@@ -22,6 +22,7 @@ constexpr KernelTable BRISK_ISA_TABLE = {
     .add_low_rank_bf16 = add_low_rank<BF16Weights>,
     .panels = &BRISK_ISA_PANELS,
     .quantize_groups = quantize_groups,
+    .sparse = &BRISK_ISA_SPARSE,
     .tiles = nullptr,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

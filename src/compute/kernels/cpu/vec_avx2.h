@@ -7,6 +7,7 @@
 
 #define BRISK_ISA_TABLE kKernelsAvx2
 #define BRISK_ISA_PANELS kPanelKernelsAvx2
+#define BRISK_ISA_SPARSE kSparseKernelsAvx2
 #define BRISK_ISA_NAME "avx2"
 
 namespace brisk {

@@ -7,6 +7,7 @@
 
 #define BRISK_ISA_TABLE kKernelsAvx512
 #define BRISK_ISA_PANELS kPanelKernelsAvx512
+#define BRISK_ISA_SPARSE kSparseKernelsAvx512
 #define BRISK_ISA_NAME "avx512"
 
 namespace brisk {

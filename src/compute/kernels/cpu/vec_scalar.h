@@ -6,6 +6,7 @@
 
 #define BRISK_ISA_TABLE kKernelsScalar
 #define BRISK_ISA_PANELS kPanelKernelsScalar
+#define BRISK_ISA_SPARSE kSparseKernelsScalar
 #define BRISK_ISA_NAME "scalar"
 
 namespace brisk {
