@@ -65,15 +65,15 @@ inline void expand_bytes(uint64_t mask, const char* p, int absent, char (&out)[6
 namespace brisk {
 
 constexpr SparseKernels kSparseKernelsScalar = {{
-    {.zeros_min = 50,
+    {.zeros_min = 101,
      .rows_max = kSparseRows,
      .linear = linear_floats<SparseBF16>,
      .unpack = unpack_floats<SparseBF16>},
-    {.zeros_min = 50,
+    {.zeros_min = 101,
      .rows_max = kSparseRows,
      .linear = linear_floats<SparseF16>,
      .unpack = unpack_floats<SparseF16>},
-    {.zeros_min = 50,
+    {.zeros_min = 101,
      .rows_max = kSparseRows,
      .linear = linear_floats<SparseF32>,
      .unpack = unpack_floats<SparseF32>},
