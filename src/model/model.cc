@@ -84,7 +84,6 @@ absl::StatusOr<std::unique_ptr<Model>> make_editable_model(
   auto model = std::make_unique<Model>();
   model->name = std::move(name);
   BRISK_ASSIGN_OR_RETURN(model->kernels, kernels_for(*checkpoint, options.kernels));
-  BRISK_ASSIGN_OR_RETURN(const SparseChoice sparse, sparse_choice_for(options));
   BRISK_RETURN_IF_ERROR(bind(std::move(checkpoint), options, model.get()));
   if (model->checkpoint->tokenizer.kind != TokenizerKind::kNone) {
     BRISK_ASSIGN_OR_RETURN(model->tokenizer, Tokenizer::create(model->checkpoint->tokenizer));
@@ -96,6 +95,7 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
     std::shared_ptr<const Checkpoint> checkpoint, std::string name, const LoadOptions& options) {
   BRISK_ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
                          make_editable_model(std::move(checkpoint), std::move(name), options));
+  BRISK_ASSIGN_OR_RETURN(const SparseChoice sparse, sparse_choice_for(options));
   if (options.activations == Activations::kInt8) {
     BRISK_RETURN_IF_ERROR(pack_weights(*model->kernels,
                                        {.threads = options.threads,

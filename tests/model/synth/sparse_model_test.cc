@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -146,6 +148,22 @@ TEST_F(SparseModel, StaysSparseWhenTheRestIsCompiled) {
   EXPECT_TRUE(compiled->weights.layers[0].up.weight.sparse.has_value());
   EXPECT_TRUE(compiled->weights.head.weight.panels.has_value());
   EXPECT_EQ(logits(*compiled), logits(*load(path_, SparseChoice::kNever)));
+}
+
+TEST(SparseChoice, IsTheEnvironments) {
+  const std::pair<const char*, SparseChoice> choices[] = {{"", SparseChoice::kWhereFaster},
+                                                          {"auto", SparseChoice::kWhereFaster},
+                                                          {"never", SparseChoice::kNever},
+                                                          {"always", SparseChoice::kAlways}};
+  for (const auto& [text, expected] : choices) {
+    ASSERT_EQ(::setenv("BRISK_SPARSE", text, 1), 0);
+    EXPECT_EQ(sparse_choice_from_environment().value(), expected) << text;
+  }
+  ASSERT_EQ(::setenv("BRISK_SPARSE", "sometimes", 1), 0);
+  const auto wrong = sparse_choice_from_environment();
+  ::unsetenv("BRISK_SPARSE");
+  EXPECT_TRUE(absl::IsInvalidArgument(wrong.status()));
+  EXPECT_THAT(std::string(message_of(wrong.status())), HasSubstr("auto, never or always"));
 }
 
 TEST(Sparsity, ReadsSharesAndPatterns) {
