@@ -3,16 +3,19 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "apps/command.h"
 #include "apps/progress.h"
+#include "apps/publish.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
 #include "compress/prune/prune.h"
 #include "compress/prune/structured.h"
+#include "compress/report/quality_json.h"
 
 namespace brisk {
 namespace {
@@ -25,6 +28,7 @@ struct Options {
   std::string calibration;
   PruneOptions prune;
   StructuredOptions structures;
+  PublishOptions publish;
   bool json = false;
 };
 
@@ -72,25 +76,35 @@ absl::Status prune_whole_structures(Options& options) {
   }
   const auto start = std::chrono::steady_clock::now();
   StructuredResult result;
+  std::optional<QualityReport> quality;
   {
     Progress progress(options.out + ": layers");
     job.on_progress = [&progress](int64_t done, int64_t layers) {
       progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
     };
-    BRISK_ASSIGN_OR_RETURN(result, prune_structures(options.in, options.out, job));
+    const auto make = [&](const std::string& path) -> absl::Status {
+      BRISK_ASSIGN_OR_RETURN(result, prune_structures(options.in, path, job));
+      return absl::OkStatus();
+    };
+    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   if (options.json) {
-    fmt::print("{}\n", to_text(to_json(options, result, elapsed.count())));
+    Json json = to_json(options, result, elapsed.count());
+    if (quality) json["quality"] = to_json(*quality);
+    fmt::print("{}\n", to_text(json));
   } else {
     fmt::print("{}: {} of {} parameters: {} layers of {} channels, {} neurons, {} heads; {}\n",
                options.out, result.parameters, result.parameters_before, result.layers,
                result.hidden_size, result.ffn_size, result.heads, human_bytes(result.bytes));
+    if (quality) print_quality(*quality);
   }
   return absl::OkStatus();
 }
 
 absl::Status prune(Options& options) {
+  options.publish.tokenizer = options.prune.tokenizer_path;
+  options.publish.threads = options.prune.threads;
   if (removes_structures(options.structures)) return prune_whole_structures(options);
   PruneOptions& job = options.prune;
   if (options.method.empty()) options.method = options.calibration.empty() ? "magnitude" : "wanda";
@@ -101,20 +115,28 @@ absl::Status prune(Options& options) {
   }
   const auto start = std::chrono::steady_clock::now();
   PruneResult result;
+  std::optional<QualityReport> quality;
   {
     Progress progress(options.out + ": layers");
     job.on_progress = [&progress](int64_t done, int64_t layers) {
       progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
     };
-    BRISK_ASSIGN_OR_RETURN(result, prune_checkpoint(options.in, options.out, job));
+    const auto make = [&](const std::string& path) -> absl::Status {
+      BRISK_ASSIGN_OR_RETURN(result, prune_checkpoint(options.in, path, job));
+      return absl::OkStatus();
+    };
+    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   if (options.json) {
-    fmt::print("{}\n", to_text(to_json(options, result, elapsed.count())));
+    Json json = to_json(options, result, elapsed.count());
+    if (quality) json["quality"] = to_json(*quality);
+    fmt::print("{}\n", to_text(json));
   } else {
     fmt::print("{}: {:.1f} % of the layers' weights are zero, by {}; {}, written in {}\n",
                options.out, 100 * result.sparsity(), options.method, human_bytes(result.bytes),
                human_seconds(elapsed.count()));
+    if (quality) print_quality(*quality);
   }
   return absl::OkStatus();
 }
@@ -164,6 +186,7 @@ CommandAction add_prune(CLI::App& app) {
   app.add_option("--tokenizer", job.tokenizer_path, "Tokenizer file, for models without one");
   app.add_option("-t,--threads", job.threads, "0: as many as the process may use");
   app.add_flag("--json", options->json, "Print a JSON object, matrix by matrix");
+  add_publish_options(app, &options->publish);
   return [options] { return prune(*options); };
 }
 

@@ -3,15 +3,18 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "apps/command.h"
 #include "apps/progress.h"
+#include "apps/publish.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
 #include "compress/quantize/quantize.h"
+#include "compress/report/quality_json.h"
 #include "compute/quant/format.h"
 
 namespace brisk {
@@ -23,6 +26,7 @@ struct Options {
   std::string method;
   std::string calibration;
   QuantizeOptions quantize;
+  PublishOptions publish;
   bool json = false;
 };
 
@@ -60,19 +64,29 @@ absl::Status quantize(Options& options) {
   }
   const auto start = std::chrono::steady_clock::now();
   QuantizeResult result;
+  std::optional<QualityReport> quality;
+  options.publish.tokenizer = job.tokenizer_path;
+  options.publish.threads = job.threads;
   {
     Progress progress(options.out);
     job.on_progress = [&](std::string_view stage, int64_t done, int64_t total) {
       progress.show_text(
           [&] { return fmt::format("{}: {} {} of {}", options.out, stage, done, total); });
     };
-    BRISK_ASSIGN_OR_RETURN(result, quantize_checkpoint(options.in, options.out, job));
+    const auto make = [&](const std::string& path) -> absl::Status {
+      BRISK_ASSIGN_OR_RETURN(result, quantize_checkpoint(options.in, path, job));
+      return absl::OkStatus();
+    };
+    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   if (options.json) {
-    fmt::print("{}\n", to_text(to_json(options, result, elapsed.count())));
+    Json json = to_json(options, result, elapsed.count());
+    if (quality) json["quality"] = to_json(*quality);
+    fmt::print("{}\n", to_text(json));
   } else {
     print_result(options, result, elapsed.count());
+    if (quality) print_quality(*quality);
   }
   return absl::OkStatus();
 }
@@ -86,7 +100,8 @@ CommandAction add_quantize(CLI::App& app) {
       "brisk quantize model small.gguf --scheme q8_0\n"
       "brisk quantize model small.gguf --scheme q4_k_m --calibration texts.jsonl\n"
       "brisk quantize model small.gguf --scheme q4_0 --method gptq --calibration book.txt\n"
-      "brisk quantize model small.gguf --bits 5 --calibration texts.jsonl");
+      "brisk quantize model small.gguf --bits 5 --calibration texts.jsonl\n"
+      "brisk quantize model small.gguf --scheme q4_0 --evaluate other.jsonl --max-kl 0.05");
   app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
       ->required();
   app.add_option("out", options->out, "The file to write, a name ending in .gguf")->required();
@@ -116,6 +131,7 @@ CommandAction add_quantize(CLI::App& app) {
   app.add_option("--tokenizer", job.tokenizer_path, "Tokenizer file, for models without one");
   app.add_option("-t,--threads", job.threads, "0: as many as the process may use");
   app.add_flag("--json", options->json, "Print a JSON object, matrix by matrix");
+  add_publish_options(app, &options->publish);
   return [options] { return quantize(*options); };
 }
 

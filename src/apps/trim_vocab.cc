@@ -2,13 +2,16 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "apps/command.h"
+#include "apps/publish.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
+#include "compress/report/quality_json.h"
 #include "compress/trim/trim_vocab.h"
 
 namespace brisk {
@@ -19,21 +22,32 @@ struct Options {
   std::string out;
   std::string text;
   std::string tokenizer;
+  PublishOptions publish;
   bool json = false;
 };
 
-absl::Status trim(const Options& options) {
+absl::Status trim(Options& options) {
   BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> texts, read_documents(options.text));
-  BRISK_ASSIGN_OR_RETURN(const TrimResult result,
-                         trim_vocab(options.in, options.out, texts, options.tokenizer));
+  options.publish.tokenizer = options.tokenizer;
+  options.publish.same_vocabulary = false;
+  TrimResult result;
+  const auto make = [&](const std::string& path) -> absl::Status {
+    BRISK_ASSIGN_OR_RETURN(result, trim_vocab(options.in, path, texts, options.tokenizer));
+    return absl::OkStatus();
+  };
+  BRISK_ASSIGN_OR_RETURN(const std::optional<QualityReport> quality,
+                         publish(options.in, options.out, options.publish, make));
   if (options.json) {
-    fmt::print("{}\n", to_text(Json{{"out", options.out},
-                                    {"bytes", result.bytes},
-                                    {"tokens_before", result.tokens_before},
-                                    {"tokens", result.tokens}}));
+    Json json = {{"out", options.out},
+                 {"bytes", result.bytes},
+                 {"tokens_before", result.tokens_before},
+                 {"tokens", result.tokens}};
+    if (quality) json["quality"] = to_json(*quality);
+    fmt::print("{}\n", to_text(json));
   } else {
     fmt::print("{}: {} of {} tokens, {}\n", options.out, result.tokens, result.tokens_before,
                human_bytes(result.bytes));
+    if (quality) print_quality(*quality);
   }
   return absl::OkStatus();
 }
@@ -54,6 +68,7 @@ CommandAction add_trim_vocab(CLI::App& app) {
       ->required();
   app.add_option("--tokenizer", options->tokenizer, "Tokenizer file, for models without one");
   app.add_flag("--json", options->json, "Print a JSON object");
+  add_publish_options(app, &options->publish);
   return [options] { return trim(*options); };
 }
 

@@ -53,6 +53,10 @@ def real(command, directory):
             word = word.removesuffix("ADAPTER") + ADAPTER
         elif word == "FILE":
             word = str(text)
+        elif word in ("texts.jsonl", "other.jsonl"):
+            story = json.dumps({"text": "Once upon a time there was a little dog."})
+            (directory / word).write_text((story + "\n") * 9)
+            word = str(directory / word)
         elif word == "schema.json":
             schema = '{"properties": {"name": {"type": "string", "maxLength": 9}}}'
             (directory / word).write_text(schema)

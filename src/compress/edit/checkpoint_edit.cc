@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "compute/quant/format.h"
 #include "model/checkpoint/quality_report.h"
+#include "model/checkpoint/quality_report.h"
 
 namespace brisk {
 
@@ -100,6 +101,7 @@ Checkpoint CheckpointEdit::edited() const {
   checkpoint.chat_template = source_->chat_template;
   checkpoint.metadata = source_->metadata;
   if (checkpoint.metadata.contains("config")) update(checkpoint.metadata["config"]);
+  drop_quality_report(checkpoint);  // it was another's
   drop_quality_report(checkpoint);
   for (const NamedTensor& named : source_->tensors) {
     std::string name = new_name(named.name);
