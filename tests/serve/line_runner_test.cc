@@ -216,7 +216,7 @@ TEST_F(LineRunnerTest, AModelThatWorksAgainIsTriedAgain) {
 TEST_F(LineRunnerTest, WaitsForRoomAsLongAsItTakes) {
   script_.refusals["busy"] = {.status = 429};
   lines_.add("a", "busy");
-  pass(3600);
+  pass(600);
   EXPECT_THAT(lines_.statuses, IsEmpty());
   script_.refusals["busy"].times = 0;
   pass(2);
@@ -238,6 +238,7 @@ TEST_F(LineRunnerTest, ABatchThatFindsNoRoomBeginsNoMoreLinesThanAFew) {
   EXPECT_EQ(script_.asked.size(), static_cast<size_t>(kWidth / 8));
   script_.refusals["busy"].times = 0;
   pass(2);
+  settle();
   EXPECT_EQ(lines_.statuses.size(), 100u);
 }
 
