@@ -2,16 +2,19 @@
 // bits on every instruction set, with any number of threads and however the tokens arrive, and near
 // what f32 gives.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "compute/kernels/cpu/dispatch.h"
 #include "compute/sys/mapped_file.h"
+#include "engine/store/fingerprint.h"
 #include "model/model.h"
 #include "tests/support/decoder_harness.h"
 
@@ -106,6 +109,30 @@ INSTANTIATE_TEST_SUITE_P(Cases, QuantisedDirectory, testing::ValuesIn(cases()),
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// Stored prefixes belong to the weights, and not only to their codes.
+TEST(KvFingerprint, KnowsScalesThatLieApart) {
+  const fs::path source = kCases / "gptq-int4" / "hf";
+  const fs::path copy =
+      fs::temp_directory_path() / ("brisk_fingerprint." + std::to_string(::getpid()));
+  fs::copy(source, copy, fs::copy_options::recursive);
+  const auto model = load_model(source.string(), {});
+  ASSERT_TRUE(model.ok()) << model.status();
+  const Checkpoint& checkpoint = *(*model)->checkpoint;
+  const Tensor* matrix = checkpoint.find("model.layers.0.self_attn.q_proj.weight");
+  ASSERT_NE(matrix, nullptr);
+  const auto same = load_model(copy.string(), {});
+  EXPECT_EQ(kv_fingerprint(**model, KvElement::kF32), kv_fingerprint(**same, KvElement::kF32));
+  {
+    std::fstream file(copy / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(matrix->scaled->scales - checkpoint.files.front().bytes().data());
+    file.put('\x01');
+  }
+  const auto other = load_model(copy.string(), {});
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_NE(kv_fingerprint(**model, KvElement::kF32), kv_fingerprint(**other, KvElement::kF32));
+  fs::remove_all(copy);
+}
 
 }  // namespace
 }  // namespace brisk

@@ -34,7 +34,9 @@ const char* const kCheckpoints[] = {"llama3/hf",
                                     "blocks-q6_k/model.gguf",
                                     "blocks-q5_k/model.gguf",
                                     "blocks-q4_1/model.gguf",
-                                    "blocks-q2_k/model.gguf"};
+                                    "blocks-q2_k/model.gguf",
+                                    "gptq-int4-shuffled/hf",
+                                    "awq-int4/hf"};
 
 std::vector<Request> make_requests(const Model& model) {
   const int lengths[] = {1, 5, 16, 17, 33, 70, 40, 40};

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "compute/quant/format.h"
 
 namespace brisk {
 namespace {
@@ -40,6 +41,16 @@ void add_samples(std::span<const std::byte> bytes, Digest* digest) {
   }
 }
 
+// Likewise of values, for matrices whose scales lie apart from their codes.
+void add_value_samples(const Tensor& tensor, Digest* digest) {
+  float values[kSampleBytes / sizeof(float)];
+  const int64_t size = std::min(std::ssize(values), tensor.values());
+  for (const int64_t begin : {int64_t{0}, (tensor.values() - size) / 2, tensor.values() - size}) {
+    decode_values(tensor, begin, size, values);
+    digest->add(values, static_cast<size_t>(size) * sizeof(float));
+  }
+}
+
 }  // namespace
 
 uint64_t kv_fingerprint(const Model& model, KvElement element) {
@@ -55,6 +66,7 @@ uint64_t kv_fingerprint(const Model& model, KvElement element) {
     digest.add(static_cast<uint64_t>(each.tensor.dtype));
     for (const int64_t extent : each.tensor.shape) digest.add(static_cast<uint64_t>(extent));
     add_samples(each.tensor.data, &digest);
+    if (each.tensor.scaled != nullptr) add_value_samples(each.tensor, &digest);
   }
   return digest.value();
 }
