@@ -35,6 +35,10 @@ Tensor slice_rows(const Tensor& matrix, int64_t begin, int64_t count) {
     ScaledMatrix part = *matrix.scaled;
     part.first_output += begin;
     slice.scaled = std::make_shared<const ScaledMatrix>(std::move(part));
+    // Its share of the bytes, which need not be those that it reads.
+    const size_t row_bytes = matrix.data.size() / static_cast<size_t>(matrix.shape[0]);
+    slice.data = matrix.data.subspan(static_cast<size_t>(begin) * row_bytes,
+                                     static_cast<size_t>(count) * row_bytes);
     return slice;
   }
   const auto offset = static_cast<size_t>(bytes_of(matrix.dtype, begin * depth));

@@ -110,6 +110,19 @@ INSTANTIATE_TEST_SUITE_P(Cases, QuantisedDirectory, testing::ValuesIn(cases()),
                            return name;
                          });
 
+// What packing takes the place of is counted once.
+TEST(FusedProjections, ShareTheirBytes) {
+  LoadOptions options;
+  options.activations = Activations::kF32;
+  const auto model = load_model((kCases / "awq-int4-fused" / "hf").string(), options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const LayerWeights& layer = (*model)->weights.layers[0];
+  const Tensor* fused = (*model)->checkpoint->find("model.layers.0.self_attn.qkv_proj.weight");
+  ASSERT_NE(fused, nullptr);
+  EXPECT_EQ(layer.q.weight.data.size() + layer.k.weight.data.size() + layer.v.weight.data.size(),
+            fused->data.size());
+}
+
 // Stored prefixes belong to the weights, and not only to their codes.
 TEST(KvFingerprint, KnowsScalesThatLieApart) {
   const fs::path source = kCases / "gptq-int4" / "hf";
