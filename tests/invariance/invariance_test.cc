@@ -193,11 +193,14 @@ TEST_P(Invariance, EveryInstructionSetGivesTheSame) {
 
 // Whatever is zero or not: in sparse panels a weight is the same weight.
 TEST_P(Invariance, SparseEqualsDense) {
+  std::vector<Answers> expected;  // of any instruction set: they agree
   for (const KernelTable* kernels : usable_kernels()) {
     if (kernels->sparse == nullptr) continue;
     const auto model = load(kernels, SparseChoice::kAlways);
-    const auto expected = each_alone(load(kernels, SparseChoice::kNever));
-    for (const int budget : {1, 7, 512}) {
+    const LayerWeights& layer = model->weights.layers.front();
+    if (!layer.q.weight.sparse.has_value()) GTEST_SKIP() << "no zeros of their own";
+    if (expected.empty()) expected = each_alone(load(kernels, SparseChoice::kNever));
+    for (const int budget : {7, 512}) {
       EngineOptions options = small_engine();
       options.tokens_per_step_max = budget;
       options.threads = 2;
