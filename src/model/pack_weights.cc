@@ -176,10 +176,13 @@ void point_to_panels(const Job& job, std::byte* pages) {
   matrix.scaled = nullptr;
 }
 
-// One reading of all matrices by every thread. Pages of the file go as soon as nobody reads them.
+// One reading of all matrices by every thread.
 class Pass {
  public:
-  Pass(Plan& plan, const PackOptions& options) : plan_(plan), options_(options) {}
+  // After the last pass, and not before, the pages of matrices go as soon as nobody reads them: not
+  // all of them lie in files that could be read again (Weights::owned).
+  Pass(Plan& plan, const PackOptions& options, bool last)
+      : plan_(plan), options_(options), last_(last) {}
 
   // Calls body(job, task) for every task; progress goes from `begin` to `end`.
   void run(ThreadTeam& team, double begin, double end,
@@ -193,7 +196,7 @@ class Pass {
         while (job + 1 < jobs.size() && jobs[job + 1].first_task <= task) ++job;
         body(jobs[job], task);
         const bool read = done[job].fetch_add(1) + 1 == jobs[job].tasks;
-        if (read && options_.is_file) drop_mapped_pages(jobs[job].matrix->data);
+        if (read && last_ && options_.is_file) drop_mapped_pages(jobs[job].matrix->data);
         if (options_.progress != nullptr && worker.index == 0) {
           const double share = static_cast<double>(task + 1) / static_cast<double>(plan_.tasks());
           options_.progress(begin + (end - begin) * share);
@@ -205,6 +208,7 @@ class Pass {
  private:
   Plan& plan_;
   const PackOptions& options_;
+  const bool last_;
 };
 
 // How long every sparse panel is, and so where it begins. True: there are some.
@@ -217,7 +221,7 @@ bool measure_sparse(Plan& plan, const PackOptions& options, ThreadTeam& team) {
     job.offsets[0] = static_cast<uint64_t>(sparse_index_bytes(job.panels));
   }
   if (!any) return false;
-  Pass(plan, options).run(team, 0, 0.5, measure_task);
+  Pass(plan, options, false).run(team, 0, 0.5, measure_task);
   for (Job& job : plan.jobs()) {
     if (job.sparse() == nullptr) continue;
     for (size_t p = 1; p < job.offsets.size(); ++p) job.offsets[p] += job.offsets[p - 1];
@@ -246,7 +250,7 @@ absl::Status pack_weights(const KernelTable& kernels, const PackOptions& options
   const bool measured = measure_sparse(plan, options, team);
   BRISK_ASSIGN_OR_RETURN(weights->packed, Pages::allocate(plan.bytes()));
   std::byte* const pages = weights->packed->bytes().data();
-  Pass(plan, options).run(team, measured ? 0.5 : 0, 1, [&](Job& job, int64_t task) {
+  Pass(plan, options, true).run(team, measured ? 0.5 : 0, 1, [&](Job& job, int64_t task) {
     pack_task(job, task, pages);
   });
   for (const Job& job : plan.jobs()) {
