@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
+#include "model/checkpoint/gguf_writer.h"
 #include "model/convert/compile.h"
 #include "model/convert/convert.h"
 
@@ -81,6 +82,20 @@ TEST_F(CarriedReport, OtherFilesCannotHaveOne) {
   EXPECT_TRUE(absl::IsNotFound(attach_quality_report(path("nowhere"), kReport)));
   std::ofstream(file) << "GGUF and nonsense";
   EXPECT_FALSE(attach_quality_report(file, kReport).ok());
+}
+
+// Rewriting the first part alone would make it a model without the others' tensors.
+TEST_F(CarriedReport, AModelInPartsStaysWhatItIs) {
+  GgufHeader header;
+  header.u32("split.count", 2);
+  const std::string file = path("model-00001-of-00002.gguf");
+  auto writer = create_gguf(file, header, {});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE(writer->finish().ok());
+  const std::string before = read_file(file, 1 << 20).value();
+  const absl::Status refused = attach_quality_report(file, kReport);
+  EXPECT_TRUE(absl::IsUnimplemented(refused)) << refused;
+  EXPECT_EQ(read_file(file, 1 << 20).value(), before);
 }
 
 // A report in a place where a string is expected.

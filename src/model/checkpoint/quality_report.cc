@@ -20,6 +20,12 @@ namespace {
 absl::Status rewrite_gguf(const std::string& path, std::span<const std::byte> bytes,
                           std::string_view report) {
   BRISK_ASSIGN_OR_RETURN(const GgufFile file, parse_gguf(bytes));
+  // Copied alone, a part would no longer say that it is one.
+  BRISK_ASSIGN_OR_RETURN(const auto parts, file.integer("split.count"));
+  if (parts.value_or(1) > 1) {
+    return unsupported(
+        "a model in {} parts carries no report; write it as one file first: brisk convert", *parts);
+  }
   GgufHeader header;
   header.copy(file, kQualityReportKey);
   header.text(kQualityReportKey, report);

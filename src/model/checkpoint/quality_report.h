@@ -23,7 +23,8 @@ void drop_quality_report(Checkpoint& checkpoint);
 // Makes `report` what the checkpoint at `path` says of itself, in place of an earlier one; all else
 // stays. A GGUF file, a safetensors file, or a Hugging Face directory, whose first file of weights
 // then has it. The file is written anew and renamed, so that readers see the old or the new one.
-// Errors: InvalidArgument for other files, and those of reading and writing them.
+// Errors: InvalidArgument for other files, Unimplemented for a GGUF model in parts, and those of
+// reading and writing them.
 absl::Status attach_quality_report(const std::string& path, std::string_view report);
 
 }  // namespace brisk
