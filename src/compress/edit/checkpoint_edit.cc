@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "compute/quant/format.h"
 #include "model/checkpoint/quality_report.h"
-#include "model/checkpoint/quality_report.h"
 
 namespace brisk {
 
