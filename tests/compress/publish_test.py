@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""What `brisk quantize`, `prune` and `trim-vocab` publish, and what they do not.
+
+  publish_test.py BRISK MODEL
+
+MODEL: a Hugging Face directory with float weights and a tokenizer.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+BRISK, MODEL = sys.argv[1:3]
+STORY = "Once upon a time there was a little dog. The dog lived with a girl near the river. "
+
+
+class Publishing(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.path = Path(temporary.name)
+        self.text = self.path / "text.txt"
+        self.text.write_text(STORY * 4)
+
+    def brisk(self, command, out, *options):
+        return subprocess.run([BRISK, command, MODEL, str(self.path / out), *map(str, options)],
+                              capture_output=True, text=True)
+
+    def left(self):
+        return sorted(path.name for path in self.path.iterdir() if path != self.text)
+
+    def report(self, out):
+        shown = subprocess.run([BRISK, "inspect", str(self.path / out), "--json"], check=True,
+                               capture_output=True, text=True).stdout
+        return json.loads(shown)["quality_report"]
+
+    def test_what_holds_its_gate_carries_its_report(self):
+        for command, out, options in (
+                ("quantize", "q.gguf", ["--scheme", "q8_0", "--method", "search"]),
+                ("prune", "p", ["--sparsity", "0.1", "--method", "magnitude"]),
+                ("prune", "s.gguf", ["--neurons", "0.05", "--calibration", self.text])):
+            done = self.brisk(command, out, *options, "--evaluate", self.text, "--max-kl", "0.5",
+                              "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            kl = json.loads(done.stdout)["quality"]["text"]["divergence"]["kl"]["value"]
+            self.assertLess(kl, 0.5)
+            carried = self.report(out)
+            self.assertEqual(carried["text"]["divergence"]["kl"]["value"], kl)
+        self.assertEqual(self.left(), ["p", "q.gguf", "s.gguf"])
+
+    def test_what_misses_its_gate_is_not_published_and_leaves_what_was_there(self):
+        (self.path / "q.gguf").write_text("mine")
+        done = self.brisk("quantize", "q.gguf", "--scheme", "q4_0", "--evaluate", self.text,
+                          "--max-kl", "1e-9")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("not published", done.stderr)
+        self.assertIn("--max-kl", done.stderr)
+        self.assertEqual((self.path / "q.gguf").read_text(), "mine")
+        for command, options in (("prune", ["--sparsity", "0.9", "--method", "magnitude"]),
+                                 ("trim-vocab", ["--text", self.text])):
+            done = self.brisk(command, "gone", *options, "--max-size", "1kb")
+            self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(self.left(), ["q.gguf"])
+
+    def test_limits_on_what_is_not_measured_are_errors(self):
+        done = self.brisk("quantize", "q.gguf", "--scheme", "q8_0", "--max-kl", "1")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(self.left(), [])
+
+    def test_a_model_does_not_take_its_own_place(self):
+        done = subprocess.run([BRISK, "prune", MODEL, MODEL, "--method", "magnitude"],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("its own place", done.stderr)
+
+    def test_wrong_options_say_what_is_right(self):
+        for command, options, said in (
+                ("quantize", ["--method", "magic"], "awq"),
+                ("quantize", ["--scheme", "q9"], "q4_0"),
+                ("quantize", ["--bits", "3", "--calibration", self.text], "the least"),
+                ("quantize", ["--method", "gptq"], "--calibration"),
+                ("prune", ["--sparsity", "5:4"], "2:4"),
+                ("prune", ["--layers", "99", "--calibration", self.text], "layers"),
+                ("prune", ["--neurons", "0.5"], "--calibration")):
+            done = self.brisk(command, "x.gguf", *options)
+            self.assertEqual(done.returncode, 1, (options, done.stdout))
+            self.assertIn(said, done.stderr)
+        self.assertEqual(self.left(), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
