@@ -99,12 +99,9 @@ class OfflineTest(unittest.TestCase):
         self.assertEqual(refusals[0][5]["param"], "n")
         self.assertFalse(list(self.directory.glob("*.journal*")), "nothing is left behind")
 
-    def test_killed_again_and_again_it_gives_what_one_run_gives(self):
-        self.input.write_text(jsonl(requests(60)))
-        begin = time.monotonic()
-        self.run_whole("whole.jsonl")
-        whole_seconds = time.monotonic() - begin
-        rng = random.Random(4)
+    def kill_again_and_again(self, rng, whole_seconds):
+        """Until it comes to its end between two kills; how many there were, and what was recorded
+        before the last of them."""
         recorded = {}
         kills = 0
         while kills < KILLS:
@@ -123,8 +120,24 @@ class OfflineTest(unittest.TestCase):
             for line, text in recorded.items():
                 self.assertEqual(now.get(line), text, "what was done is kept as it was")
             recorded = now
-        if (self.directory / "out.jsonl.journal").exists():
-            self.run_whole("out.jsonl")
+        return kills, recorded
+
+    def test_killed_again_and_again_it_gives_what_one_run_gives(self):
+        self.input.write_text(jsonl(requests(60)))
+        begin = time.monotonic()
+        self.run_whole("whole.jsonl")
+        whole_seconds = time.monotonic() - begin
+        rng = random.Random(4)
+        for _ in range(6):
+            kills, recorded = self.kill_again_and_again(rng, whole_seconds)
+            if (self.directory / "out.jsonl.journal").exists():
+                self.run_whole("out.jsonl")
+            if kills > 2 and recorded:
+                break
+            # The whole run was timed while the machine was slower than now.
+            whole_seconds /= 2
+            for path in self.directory.glob("out.*"):
+                path.unlink()
         self.assertGreater(kills, 2)
         self.assertTrue(recorded, "kills came while there was something to lose")
         self.assertEqual(self.texts("out.jsonl"), self.texts("whole.jsonl"))
@@ -223,6 +236,29 @@ class OverHttpTest(unittest.TestCase):
                              len(self.content(server, output["id"]).encode()))
             listed = server.ask("GET", "/v1/batches").json
             self.assertEqual([each["id"] for each in listed["data"]], [batch["id"]])
+
+    def kill_again_and_again(self, rng, whole_seconds):
+        """Until it comes to its end between two kills; how many there were, and what was recorded
+        before the last of them."""
+        recorded = {}
+        kills = 0
+        while kills < KILLS:
+            process = subprocess.Popen(self.command("out.jsonl"), stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=rng.uniform(0, whole_seconds * (0.15 + kills * 0.08)))
+                break  # it came to its end
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+            if (self.directory / "out.jsonl").exists():
+                continue
+            now = self.journal("out.jsonl")
+            for line, text in recorded.items():
+                self.assertEqual(now.get(line), text, "what was done is kept as it was")
+            recorded = now
+        return kills, recorded
 
     def test_killed_again_and_again_it_gives_what_one_run_gives(self):
         text = jsonl(requests(60))
