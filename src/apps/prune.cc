@@ -154,12 +154,21 @@ CommandAction add_prune(CLI::App& app) {
   app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
       ->required();
   app.add_option("out", options->out, "A name ending in .gguf, or a directory")->required();
-  app.add_option("--sparsity", options->sparsity,
-                 "The share of weights that goes, or how many stay of a group (2:4, 4:8)")
-      ->capture_default_str();
+  auto* sparsity =
+      app.add_option("--sparsity", options->sparsity,
+                     "The share of weights that goes, or how many stay of a group (2:4, 4:8)")
+          ->capture_default_str();
+  auto* method = app.add_option("--method", options->method,
+                                "Which go: " + prune_method_choices() +
+                                    " (default: wanda with a calibration text, else magnitude)");
   StructuredOptions& structures = options->structures;
-  const auto add_share = [&app](const char* name, double* share, const char* what) {
-    app.add_option(name, *share, what)->check(CLI::Range(0.0, 0.99))->group("Whole structures");
+  // Either single weights go, or whole structures.
+  const auto add_share = [&](const char* name, double* share, const char* what) {
+    app.add_option(name, *share, what)
+        ->check(CLI::Range(0.0, 0.99))
+        ->excludes(sparsity)
+        ->excludes(method)
+        ->group("Whole structures");
   };
   add_share("--neurons", &structures.neurons, "The share of each MLP's neurons that goes");
   add_share("--heads", &structures.kv_heads,
@@ -167,10 +176,9 @@ CommandAction add_prune(CLI::App& app) {
   add_share("--channels", &structures.channels, "The share of the residual stream's channels");
   app.add_option("--layers", structures.layers, "How many layers go")
       ->check(CLI::Range(0, 1 << 10))
+      ->excludes(sparsity)
+      ->excludes(method)
       ->group("Whole structures");
-  app.add_option("--method", options->method,
-                 "Which go: " + prune_method_choices() +
-                     " (default: wanda with a calibration text, else magnitude)");
   app.add_option(
       "--calibration", options->calibration,
       "Text like what the model will see: a .jsonl of documents (\"text\"), or any file");

@@ -237,29 +237,6 @@ class OverHttpTest(unittest.TestCase):
             listed = server.ask("GET", "/v1/batches").json
             self.assertEqual([each["id"] for each in listed["data"]], [batch["id"]])
 
-    def kill_again_and_again(self, rng, whole_seconds):
-        """Until it comes to its end between two kills; how many there were, and what was recorded
-        before the last of them."""
-        recorded = {}
-        kills = 0
-        while kills < KILLS:
-            process = subprocess.Popen(self.command("out.jsonl"), stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.DEVNULL)
-            try:
-                process.wait(timeout=rng.uniform(0, whole_seconds * (0.15 + kills * 0.08)))
-                break  # it came to its end
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                kills += 1
-            if (self.directory / "out.jsonl").exists():
-                continue
-            now = self.journal("out.jsonl")
-            for line, text in recorded.items():
-                self.assertEqual(now.get(line), text, "what was done is kept as it was")
-            recorded = now
-        return kills, recorded
-
     def test_killed_again_and_again_it_gives_what_one_run_gives(self):
         text = jsonl(requests(60))
         with self.serve() as server:

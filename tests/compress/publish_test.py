@@ -84,7 +84,9 @@ class Publishing(unittest.TestCase):
                 ("quantize", ["--method", "gptq"], "--calibration"),
                 ("prune", ["--sparsity", "5:4"], "2:4"),
                 ("prune", ["--layers", "99", "--calibration", self.text], "layers"),
-                ("prune", ["--neurons", "0.5"], "--calibration")):
+                ("prune", ["--neurons", "0.5"], "--calibration"),
+                ("prune", ["--neurons", "0.5", "--sparsity", "0.5"], "--sparsity"),
+                ("prune", ["--layers", "1", "--method", "wanda"], "--method")):
             done = self.brisk(command, "x.gguf", *options)
             self.assertEqual(done.returncode, 1, (options, done.stdout))
             self.assertIn(said, done.stderr)
