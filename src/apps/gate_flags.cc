@@ -1,6 +1,7 @@
 #include "apps/gate_flags.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,17 @@ AccuracyFloor parse_floor(const std::string& text) {
   }
   floor.rate = value / 100;
   return floor;
+}
+
+// "1.5GiB"; K, KB and KiB are all 1024 bytes, as for the other sizes that flags take.
+CLI::AsNumberWithUnit as_bytes() {
+  std::map<std::string, double> units = {{"b", 1}};
+  double unit = 1;
+  for (const char* prefix : {"k", "m", "g", "t"}) {
+    unit *= 1024;
+    for (const char* end : {"", "b", "ib"}) units[std::string(prefix) + end] = unit;
+  }
+  return CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "SIZE");
 }
 
 }  // namespace
@@ -47,10 +59,11 @@ void add_gate_options(CLI::App& app, Gate* gate) {
       ->delimiter(',')
       ->type_name("[NAME=]PERCENT")
       ->group(group);
-  app.add_option_function<uint64_t>(
-         "--max-size", [gate](uint64_t bytes) { gate->bytes_max = bytes; },
+  app.add_option_function<double>(
+         "--max-size", [gate](double bytes) { gate->bytes_max = static_cast<uint64_t>(bytes); },
          "Bytes of the weight files, at most, e.g. 1.5GiB")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(as_bytes())
+      ->check(CLI::Range(0.0, 1e18))
       ->type_name("SIZE")
       ->group(group);
 }

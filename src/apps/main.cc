@@ -29,6 +29,8 @@ std::vector<Command> commands() {
        add_quantize},
       {"prune", "a model with fewer weights", add_prune},
       {"trim-vocab", "a model without the tokens that a corpus never uses", add_trim_vocab},
+      {"compress", "the steps of a recipe one after the other: prune, train, quantize, gate",
+       add_compress},
       {"synth", "write random weights in the shape of a real model", add_synth},
       {"completion", "completion of commands and flags for a shell", add_completion},
       {"man", "the manual page", add_man},

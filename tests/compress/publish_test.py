@@ -65,6 +65,14 @@ class Publishing(unittest.TestCase):
             self.assertEqual(done.returncode, 2, done.stderr)
         self.assertEqual(self.left(), ["q.gguf"])
 
+    def test_sizes_may_have_a_point_and_are_checked(self):
+        for size, code, said in (("0.5KiB", 2, "the 512 B"), ("600.5", 2, "the 600 B"),
+                                 ("1.5GiB", 0, ""), ("1.5XB", 1, "XB"), ("-1", 1, "--max-size"),
+                                 ("1e99", 1, "--max-size"), ("nan", 1, "--max-size")):
+            done = self.brisk("prune", "p", "--method", "magnitude", "--max-size", size)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stderr)
+
     def test_limits_on_what_is_not_measured_are_errors(self):
         done = self.brisk("quantize", "q.gguf", "--scheme", "q8_0", "--max-kl", "1")
         self.assertEqual(done.returncode, 1)

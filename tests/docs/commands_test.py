@@ -84,6 +84,9 @@ def real(command, directory):
         elif word == "models.toml":
             (directory / word).write_text(f'[models.small]\npath = "{MODEL}"\npreload = true\n')
             word = str(directory / word)
+        elif word == "recipe.toml":
+            (directory / word).write_text(documented_recipe(directory))
+            word = str(directory / word)
         elif word in ("kv-cache", "OUT"):
             word = str(directory / word)
         elif re.fullmatch(r"[A-Za-z-]+\.gguf", word):
@@ -106,6 +109,19 @@ def real(command, directory):
     elif filled[:2] == ["bench", "sparse"]:
         filled += ["--size", "256", "--repetitions", "1"]
     return filled
+
+
+def documented_recipe(directory):
+    """The recipe of docs/compression.md and the texts it names; without its training, which the tests
+    of brisk-train run, and with a gate that little text can hold."""
+    text = (REPOSITORY / "docs/compression.md").read_text()
+    recipe = re.search(r"```\n(# recipe\.toml.*?)```", text, re.S).group(1)
+    recipe, trainings = re.subn(r'\[\[step\]\]\nrun = "recover".*?\n\n', "", recipe, flags=re.S)
+    assert trainings == 1
+    for name in ("texts.jsonl", "held-out.jsonl"):
+        line = json.dumps({"text": "Once upon a time there was a little dog. " * 9})
+        (directory / name).write_text(f"{line}\n" * 3)
+    return re.sub("max-kl = .*", "max-kl = 100", recipe)
 
 
 def certificate(directory):
