@@ -12,6 +12,7 @@
 
 #include "apps/command.h"
 #include "apps/process.h"
+#include "base/file_stamp.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
@@ -146,25 +147,12 @@ class Planner {
   int count_ = 0;
 };
 
-// Sizes and times of the files that a word of a command line names, "" for one that names none.
+// Of the files that a word of a command line names, if it does.
 std::string stamp_of(const std::string& word) {
-  std::string path =
-      word.starts_with("--") ? word.substr(std::min(word.find('='), word.size() - 1) + 1) : word;
-  std::error_code error;
-  if (!fs::exists(path, error)) path = path.substr(0, path.rfind(':'));  // FILE:weight
-  std::vector<fs::path> files;
-  if (fs::is_regular_file(path, error)) files.emplace_back(path);
-  if (fs::is_directory(path, error)) {
-    for (const auto& entry : fs::directory_iterator(path, error)) files.push_back(entry.path());
-    std::ranges::sort(files);
-  }
-  std::string stamp;
-  for (const fs::path& file : files) {
-    const uint64_t bytes = fs::is_regular_file(file, error) ? fs::file_size(file, error) : 0;
-    const auto time = fs::last_write_time(file, error).time_since_epoch().count();
-    stamp += fmt::format("{}:{}:{};", file.filename().string(), bytes, time);
-  }
-  return stamp;
+  const size_t value = word.starts_with("--") ? word.find('=') : std::string::npos;
+  const std::string path = value == std::string::npos ? word : word.substr(value + 1);
+  const std::string stamp = file_stamp(path);
+  return stamp.empty() ? file_stamp(path.substr(0, path.rfind(':'))) : stamp;  // FILE:weight
 }
 
 // Of the command line and of the files it reads, but of the program itself and what it makes.

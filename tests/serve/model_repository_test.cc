@@ -342,6 +342,28 @@ TEST_F(ModelRepositoryTest, ModelsComeAndGoWhileItServes) {
   EXPECT_EQ(ask("a").status, 200);
 }
 
+TEST_F(ModelRepositoryTest, AModelThatHasChangedIsLoadedAnewAndWhatRunsIsFinished) {
+  ModelConfig a = stories("a"), b = stories("b");
+  serve_models({a, b});
+  ASSERT_EQ(ask("a").status, 200);
+  test::RawClient running = client();
+  running.post("/v1/completions", story("a", 400, true));
+  ASSERT_TRUE(running.read_until("text"));
+
+  a.edition = "second";
+  a.aliases = {"new-name"};
+  b.edition = "second";
+  models_->refresh({.models = {a, b}});
+  EXPECT_EQ(ask("new-name").status, 200) << "the new one";
+  EXPECT_EQ(state("a"), "loaded") << "as it was before";
+  EXPECT_EQ(state("b"), "unloaded") << "likewise";
+  EXPECT_TRUE(running.read_until("data: [DONE]"));
+
+  a.aliases = {};
+  models_->refresh({.models = {a, b}});
+  EXPECT_EQ(ask("new-name").status, 200) << "the edition decides, and it is the same";
+}
+
 TEST_F(ModelRepositoryTest, NamesAliasesAndTheDefault) {
   ModelConfig a = stories("a");
   a.aliases = {"gpt-4o-mini", "org/a"};

@@ -1,9 +1,11 @@
 #include "serve/api/models_file.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -128,6 +130,28 @@ TEST(ModelsFile, SizesHaveUnits) {
   for (const char* wrong : {"", "GiB", "-1", "1 parsec", "1e300", "nan", "99999999TiB"}) {
     EXPECT_FALSE(api::parse_bytes(wrong).ok()) << wrong;
   }
+}
+
+// What SIGHUP compares.
+TEST(ModelsFile, AnotherTextOrOtherFilesAreAnotherEdition) {
+  const fs::path directory = fs::path(testing::TempDir()) / fmt::format("editions-{}", ::getpid());
+  fs::create_directories(directory);
+  const auto edition = [&](const std::string& toml, const std::string& weights) {
+    std::ofstream(directory / "m.toml") << toml;
+    std::ofstream(directory / "a.gguf") << weights;
+    // Two writes may fall into one tick of the file system's clock.
+    fs::last_write_time(directory / "a.gguf",
+                        fs::file_time_type(std::chrono::seconds(weights.size())));
+    const auto configs = api::read_models(directory / "m.toml", {});
+    return configs.ok() ? configs->models.front().edition : configs.status().ToString();
+  };
+  const std::string text = "[models.a]\npath = 'a.gguf'\ncontext = 64";
+  const std::string first = edition(text, "one");
+  EXPECT_EQ(edition("# the same\n" + text, "one"), first);
+  EXPECT_NE(edition(text + "\nkeep = true", "one"), first);
+  EXPECT_NE(edition(text, "three"), first);
+  EXPECT_EQ(edition(text, "one"), first);
+  fs::remove_all(directory);
 }
 
 }  // namespace

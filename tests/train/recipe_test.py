@@ -115,7 +115,7 @@ format = "q4_0"
         self.assertEqual(len(result["steps"]), 2)
 
     def test_the_recipes_that_ship_run(self):
-        recipes = sorted((REPOSITORY / "models/recipes").glob("*.toml"))
+        recipes = sorted((REPOSITORY / "recipes").glob("*.toml"))
         self.assertTrue(recipes)
         for path in recipes:
             text = path.read_text()

@@ -26,6 +26,9 @@ struct ModelConfig {
   std::string lora_directory = {};  // where adapters may be loaded from over HTTP; empty: nowhere
   bool preload = false;             // before the server answers
   bool keep = false;                // neither idle time nor another model unloads it
+  // What is said of it and the state of its files (file_stamp): where this differs, a model of the
+  // same name is another one.
+  std::string edition = {};
 };
 
 // The models of a server.

@@ -3,6 +3,7 @@
 #include <absl/time/time.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -79,16 +80,20 @@ void ModelRepository::set_default(const std::string& name) {
 
 void ModelRepository::refresh(ModelConfigs configs) {
   absl::MutexLock lock(&mutex_);
-  const auto is_wanted = [&](const Entry& entry) {
-    return std::ranges::find(configs.models, entry.config.name, &ModelConfig::name) !=
-           configs.models.end();
-  };
+  std::set<std::string> were_loaded;
   std::erase_if(entries_, [&](const std::unique_ptr<Entry>& entry) {
+    const std::string& name = entry->config.name;
+    const auto wanted = std::ranges::find(configs.models, name, &ModelConfig::name);
+    const bool is_known = wanted != configs.models.end();
     const bool is_busy =
         entry->state == ModelState::kLoading || !entry->waiting.empty() || entry->watchers > 0;
-    if (is_wanted(*entry) || is_busy) return false;
-    spdlog::info("{} is no longer served", entry->config.name);
-    if (entry->loaded != nullptr) retire(*entry, "it is no longer served");
+    if (is_busy || (is_known && wanted->edition == entry->config.edition)) return false;
+    const char* const what = is_known ? "has changed" : "is no longer served";
+    spdlog::info("{} {}", name, what);
+    if (entry->loaded != nullptr) {
+      were_loaded.insert(name);
+      retire(*entry, fmt::format("it {}", what));
+    }
     return true;
   });
   names_.clear();
@@ -96,9 +101,9 @@ void ModelRepository::refresh(ModelConfigs configs) {
   for (ModelConfig& config : configs.models) {
     if (names_.contains(config.name)) continue;
     spdlog::info("{} is served from now on", config.name);
-    const bool preload = config.preload;
+    const bool at_once = config.preload || were_loaded.contains(config.name);
     Entry* entry = take_in(std::move(config));
-    if (preload) begin_load(*entry);
+    if (at_once) begin_load(*entry);
   }
   set_default(configs.default_name);
   news_.SignalAll();

@@ -87,9 +87,10 @@ class ModelRepository {
   // Takes in a model that is loaded, and stays so. REQUIRES: its names are new.
   void add(ServedModel model);
 
-  // Takes in the models of `configs` whose names are new, and lets go of those that are not in it:
-  // nobody finds them any more, what runs is finished. The others stay as they are. What is being
-  // loaded stays too, until the next time. REQUIRES: check(configs).
+  // Takes in the models of `configs` that are new, by name or edition, and lets go of those that
+  // are not in it: nobody finds them any more, what runs is finished. One that is loaded is loaded
+  // anew in its new edition. The others stay as they are. What is being loaded stays too, until the
+  // next time. REQUIRES: check(configs).
   void refresh(ModelConfigs configs);
 
   // Asks for the model that `name` means, or one of whose adapters it does, and begins to load it

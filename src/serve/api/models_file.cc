@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <limits>
 #include <set>
+#include <sstream>
 #include <utility>
 
+#include "base/file_stamp.h"
 #include "base/split_name.h"
 #include "base/status.h"
 #include "compute/sys/mapped_file.h"
@@ -216,7 +218,18 @@ absl::StatusOr<ModelConfig> read_model(std::string_view name, const toml::node& 
     fields.take(read_sampling(*sampling, where, &model.sampling));
   }
   BRISK_RETURN_IF_ERROR(fields.finish());
+  std::ostringstream text;
+  text << *node.as_table();
+  model.edition = text.str();
   return model;
+}
+
+void add_stamps(ModelConfigs* configs) {
+  for (ModelConfig& model : configs->models) {
+    for (const std::string* path : {&model.path, &model.tokenizer, &model.chat_template}) {
+      if (!path->empty()) model.edition += "\n" + file_stamp(*path);
+    }
+  }
 }
 
 bool is_model(const fs::directory_entry& entry) {
@@ -325,12 +338,14 @@ absl::StatusOr<ModelConfigs> read_models(const std::string& path, const ModelCon
     }
     const absl::Status checked = check(configs);
     if (!checked.ok()) return annotate(checked, path);
+    add_stamps(&configs);
     return configs;
   }
   BRISK_ASSIGN_OR_RETURN(const std::string text, read_file(path, kFileBytesMax));
   absl::StatusOr<ModelConfigs> configs =
       parse_models(text, fs::path(path).parent_path().string(), base);
   if (!configs.ok()) return annotate(configs.status(), path);
+  add_stamps(&*configs);
   return configs;
 }
 
