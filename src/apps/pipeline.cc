@@ -104,12 +104,10 @@ class Planner {
       append_flags(step.flags, &planned);
       BRISK_RETURN_IF_ERROR(check_flags(*command, planned.words));
     }
-    if (options_.json && command->prints_json) planned.words.emplace_back("--json");
+    planned.prints_json = command->prints_json;
     if (!planned.made.empty()) model_ = planned.made;
     return planned;
   }
-
-  const std::string& model() const { return model_; }
 
  private:
   // A training begins from the model so far, or from `start`; an empty one: from nothing.
@@ -224,6 +222,7 @@ absl::StatusOr<StepResult> run_step(const PipelineStep& step, const PipelineOpti
   }
   fs::remove(base + ".done", error);
   std::vector<std::string> words = step.words;
+  if (options.json && step.prints_json) words.emplace_back("--json");
   if (step.run) {
     const auto started = read_file(base + ".started", kRecordBytesMax);
     const bool same = started.ok() && *started == fingerprint;

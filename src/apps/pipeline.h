@@ -26,6 +26,7 @@ struct PipelineStep {
   std::vector<std::string> words;  // the command line
   std::string made;                // the model it makes; empty: none
   std::optional<std::string> run;  // a training's directory, which it can go on from
+  bool prints_json = false;        // it knows --json
 };
 
 struct StepResult {

@@ -79,7 +79,8 @@ class Recipes(unittest.TestCase):
         self.assertEqual(self.left(), ["out.gguf.work"])
         done = self.compress(PRUNE + QUANTIZE + '[gate]\nmax-size = "1gb"\n', "--json", "--keep")
         self.assertEqual(done.returncode, 0, done.stderr)
-        # --json is another command line, but the file that it makes is the same.
+        self.assertEqual([step["kept"] for step in json.loads(done.stdout)["steps"]],
+                         [True, True])
         self.assertEqual(self.left(), ["out.gguf", "out.gguf.work"])
         again = self.compress(PRUNE + QUANTIZE, "--json", "--keep")
         self.assertEqual([step["kept"] for step in json.loads(again.stdout)["steps"]],
