@@ -46,6 +46,14 @@ class Shipped(unittest.TestCase):
         for name, scores in by_task.items():
             self.assertGreaterEqual(scores["easy"]["rate"], 0.9, name)
 
+    def test_the_distilled_nano_is_better_than_the_one_from_nothing(self):
+        said = brisk("eval", str(MODELS / "brisk-nano"), str(MODELS / "brisk-nano-distilled"),
+                     "--tasks", "all", "--level", "easy,middle", "--count", "20", "--threads", "1",
+                     "--json")
+        nano, distilled = (model["tasks"]["overall"]["all"]
+                           for model in json.loads(said)["models"])
+        self.assertGreater(distilled["low"], nano["high"])
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
