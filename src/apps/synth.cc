@@ -24,6 +24,7 @@ struct Options {
 // "llama-3.2-1b-bf16.gguf", "llama-3.2-1b-bf16-sparse2of4.gguf".
 std::string default_out(const Options& given) {
   std::string sparse = given.sparsity.empty() ? "" : "-sparse" + given.sparsity;
+  if (given.synth.sparse_head) sparse += "-head";
   if (const size_t colon = sparse.find(':'); colon != std::string::npos) {
     sparse.replace(colon, 1, "of");
   }
@@ -33,6 +34,9 @@ std::string default_out(const Options& given) {
 absl::Status synth(const Options& given) {
   BRISK_ASSIGN_OR_RETURN(const Shape shape, find_shape(given.shape));
   SynthOptions options = given.synth;
+  if (options.sparse_head && given.sparsity.empty()) {
+    return invalid_input("--sparse-head: say with --sparsity how many zeros");
+  }
   if (!given.sparsity.empty()) {
     BRISK_ASSIGN_OR_RETURN(options.sparsity, Sparsity::parse(given.sparsity));
   }
@@ -77,6 +81,8 @@ CommandAction add_synth(CLI::App& app) {
       "--sparsity", options->sparsity,
       "Zeros in the matrices of the layers: a share of each row (0.7), or what is kept of "
       "a group (2:4)");
+  app.add_flag("--sparse-head", options->synth.sparse_head,
+               "The same zeros in the embedding and the head");
   app.add_option("--seed", options->synth.seed, "Equal seeds give equal files")
       ->capture_default_str();
   app.add_option("-t,--threads", options->synth.threads, "0: as many as the process may use");

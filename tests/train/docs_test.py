@@ -29,8 +29,10 @@ def commands(text):
 
 def small(words):
     words = [SMALL.get(before, word) for before, word in zip(["", *words], words)]
-    if words[0] == "brisk":
+    if words[:2] == ["brisk", "run"]:
         return [BRISK, *words[1:], "-n", "4"]
+    if words[0] == "brisk":
+        return [BRISK, *words[1:]]
     if words[1] == "export":
         return [TRAIN, *words[1:]]
     missing = [part for flag in ("--context", "--batch") if flag not in words

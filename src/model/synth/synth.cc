@@ -62,14 +62,18 @@ void fill_gaussian(RngKey key, int64_t begin, int64_t count, float deviation, fl
 }
 
 // What methods of pruning leave zeros in.
-bool is_pruned(const TensorPlan& tensor) {
+bool is_pruned(const TensorPlan& tensor, const SynthOptions& options) {
+  if (!options.sparsity.any()) return false;
+  if (tensor.name == "token_embd.weight" || tensor.name == "output.weight") {
+    return options.sparse_head;
+  }
   return tensor.name.starts_with("blk.") && tensor.name.ends_with(".weight") &&
          tensor.shape.size() > 1 && tensor.name.find("ffn_gate_inp") == std::string::npos;
 }
 
 // What fills a tensor: rows have a multiple of 8 values.
 TensorEncoder::Rows rows_of(const TensorPlan& tensor, const ModelConfig& config,
-                            const Sparsity& sparsity, RngKey key) {
+                            const SynthOptions& options, RngKey key) {
   if (tensor.name == "rope_freqs.weight") {
     return [factors = llama3_rope_factors(config)](int64_t, int64_t, float* out) {
       std::copy(factors.begin(), factors.end(), out);
@@ -77,8 +81,8 @@ TensorEncoder::Rows rows_of(const TensorPlan& tensor, const ModelConfig& config,
   }
   const int64_t width = tensor.shape.back();
   const float mean = tensor.name.find("norm.") != std::string::npos ? 1.0f : 0.0f;
-  const bool pruned = sparsity.any() && is_pruned(tensor);
-  return [=](int64_t begin, int64_t count, float* out) {
+  const bool pruned = is_pruned(tensor, options);
+  return [=, sparsity = options.sparsity](int64_t begin, int64_t count, float* out) {
     fill_gaussian(key, begin * width, count * width, static_cast<float>(kDeviation), out);
     for (int64_t i = 0; mean != 0 && i < count * width; ++i) out[i] += mean;
     for (int64_t i = 0; pruned && i < count; ++i) {
@@ -117,8 +121,7 @@ absl::StatusOr<SynthResult> write_synthetic(const Shape& shape, const SynthOptio
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
     const RngKey key = {.seed = options.seed, .stream = i};
-    BRISK_RETURN_IF_ERROR(
-        encoder.write(tensors[i], rows_of(tensors[i], config, options.sparsity, key)));
+    BRISK_RETURN_IF_ERROR(encoder.write(tensors[i], rows_of(tensors[i], config, options, key)));
   }
   BRISK_RETURN_IF_ERROR(writer.finish());
   result.bytes = writer.bytes_written();

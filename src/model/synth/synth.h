@@ -16,7 +16,8 @@ namespace brisk {
 struct SynthOptions {
   std::string format = "q8_0";  // an element format, or the mix "q4_k_m"
   uint64_t seed = 1;
-  Sparsity sparsity = {};  // of the layers' matrices; the embedding and the head stay dense
+  Sparsity sparsity = {};    // of the layers' matrices
+  bool sparse_head = false;  // and of the embedding and the head
   int threads = 1;
   std::function<void(uint64_t bytes, uint64_t bytes_total)> on_progress;  // may be null
 };

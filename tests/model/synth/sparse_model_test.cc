@@ -34,7 +34,8 @@ class SparseModel : public testing::Test {
     std::filesystem::remove(path_ + ".compiled");
   }
 
-  void write(std::string_view shape_name, const char* format, const char* sparsity) {
+  void write(std::string_view shape_name, const char* format, const char* sparsity,
+             bool sparse_head = false) {
     Shape shape = *find_shape(shape_name);
     shape.config.layers = 2;
     shape.config.hidden_size = 256;
@@ -46,6 +47,7 @@ class SparseModel : public testing::Test {
     shape.config.vocab_size = 1000;
     SynthOptions options = {.format = format, .on_progress = {}};
     options.sparsity = Sparsity::parse(sparsity).value();
+    options.sparse_head = sparse_head;
     const auto written = write_synthetic(shape, options, path_);
     ASSERT_TRUE(written.ok()) << written.status();
   }
@@ -105,6 +107,18 @@ TEST_F(SparseModel, RunsAsItsDenseSelfDoes) {
       ASSERT_FALSE(dense->weights.layers[0].q.weight.sparse.has_value());
       EXPECT_EQ(logits(*sparse), logits(*dense)) << shape << " " << format;
     }
+  }
+}
+
+// A tied one: its rows are read as the embedding too.
+TEST_F(SparseModel, TheHeadMayBeSparseToo) {
+  for (const char* format : {"bf16", "q8_0"}) {
+    write("llama-3.2-1b", format, "2:4", /*sparse_head=*/true);
+    EXPECT_EQ(zeros_of("token_embd.weight"), 0.5);
+    const auto sparse = load(path_, SparseChoice::kAlways);
+    const auto dense = load(path_, SparseChoice::kNever);
+    ASSERT_TRUE(sparse->weights.head.weight.sparse.has_value());
+    EXPECT_EQ(logits(*sparse), logits(*dense)) << format;
   }
 }
 
