@@ -8,7 +8,7 @@
 #include "apps/progress.h"
 #include "base/status.h"
 #include "base/units.h"
-#include "compute/quant/int_codes.h"
+#include "compute/quant/scaled_scheme.h"
 #include "compute/sys/thread_team.h"
 #include "model/checkpoint/format_choice.h"
 #include "model/convert/convert.h"
@@ -60,9 +60,9 @@ CommandAction add_convert(CLI::App& app) {
   app.add_option("out", options->out, "A name ending in .gguf, or a directory")->required();
   app.add_option("--dtype", options->convert.dtype,
                  "The format of matrices: " + format_choices() +
-                     "; or, in a directory, integers as "
+                     "; or, in a directory, codes as "
                      "compressed-tensors keeps them: " +
-                     std::string(int_scheme_names()) + " (default: as they are)");
+                     std::string(scaled_scheme_names()) + " (default: as they are)");
   app.add_option("--tokenizer", options->convert.tokenizer_path,
                  "A tokenizer file for models without one");
   app.add_option("-t,--threads", options->convert.threads, "0: as many as the process may use");

@@ -15,7 +15,8 @@
 #include "compress/evaluate/documents.h"
 #include "compress/quantize/quantize.h"
 #include "compress/report/quality_json.h"
-#include "compute/quant/format.h"
+#include "compute/quant/scaled_scheme.h"
+#include "model/checkpoint/format_choice.h"
 
 namespace brisk {
 namespace {
@@ -34,8 +35,9 @@ Json to_json(const Options& options, const QuantizeResult& result, double second
   Json matrices = Json::array();
   for (const QuantizedMatrix& matrix : result.matrices) {
     matrices.push_back({{"name", matrix.name},
-                        {"format", format_of(matrix.dtype).name},
+                        {"format", matrix.format},
                         {"values", matrix.values},
+                        {"bits", matrix.bits},
                         {"relative_error", matrix.relative_error}});
   }
   return {{"out", options.out},
@@ -100,14 +102,21 @@ CommandAction add_quantize(CLI::App& app) {
       "brisk quantize model small.gguf --scheme q8_0\n"
       "brisk quantize model small.gguf --scheme q4_k_m --calibration texts.jsonl\n"
       "brisk quantize model small.gguf --scheme q4_0 --method gptq --calibration book.txt\n"
+      "brisk quantize model small-int4 --scheme int4-g128 --method awq+gptq --calibration "
+      "book.txt\n"
+      "brisk quantize model small-w8a8 --scheme w8a8 --method smoothquant --calibration book.txt\n"
       "brisk quantize model small.gguf --bits 5 --calibration texts.jsonl\n"
       "brisk quantize model small.gguf --scheme q4_0 --evaluate other.jsonl --max-kl 0.05");
   app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
       ->required();
-  app.add_option("out", options->out, "The file to write, a name ending in .gguf")->required();
-  auto* scheme =
-      app.add_option("--scheme", job.scheme, "The format of matrices: " + format_choices())
-          ->capture_default_str();
+  app.add_option("out", options->out,
+                 "A name ending in .gguf, or a directory (compressed-tensors' safetensors)")
+      ->required();
+  auto* scheme = app.add_option("--scheme", job.scheme,
+                                "The format of matrices, in a .gguf: " + format_choices() +
+                                    "; in a directory: " + std::string(scaled_scheme_names()) +
+                                    "; f32, f16 and bf16 in both")
+                     ->capture_default_str();
   app.add_option("--bits", job.bits,
                  "Instead: a format for each matrix, so many bits a weight on average, more where "
                  "the model's predictions need them")

@@ -70,8 +70,8 @@ std::vector<std::byte> run_gptq(const InverseFactor& factor, DType dtype,
                                 std::vector<float> weights, int threads) {
   std::vector<std::byte> blocks(static_cast<size_t>(bytes_of(dtype, kRows * kDepth)));
   ThreadTeam team(threads);
-  gptq(team, factor, *grid_format(dtype),
-       {.weights = weights.data(), .rows = kRows, .depth = kDepth}, blocks.data());
+  BlockRowGrids grids(*grid_format(dtype), kDepth, blocks.data());
+  gptq(team, factor, {.weights = weights.data(), .rows = kRows, .depth = kDepth}, grids);
   return blocks;
 }
 
@@ -143,6 +143,104 @@ TEST(Gptq, GivesTheSameBytesOnAnyNumberOfThreads) {
   const std::vector<std::byte> alone = run_gptq(*factor, DType::kQ4_0, weights, 1);
   EXPECT_EQ(run_gptq(*factor, DType::kQ4_0, weights, 2), alone);
   EXPECT_EQ(run_gptq(*factor, DType::kQ4_0, weights, 5), alone);
+}
+
+ScaledCodes run_gptq(const InverseFactor& factor, const ScaledScheme& scheme,
+                     std::vector<float> weights, int threads) {
+  ScaledCodes codes = sized_codes(scheme, kRows, kDepth);
+  ScaledRowGrids grids(scheme, codes);
+  ThreadTeam team(threads);
+  gptq(team, factor, {.weights = weights.data(), .rows = kRows, .depth = kDepth}, grids);
+  return codes;
+}
+
+std::vector<float> decoded(const ScaledScheme& scheme, const ScaledCodes& codes) {
+  std::vector<std::byte> memory(static_cast<size_t>(scaled_bytes(scheme, kRows, kDepth)));
+  put_codes(scheme, codes, 0, kRows, memory);
+  std::vector<float> values(kRows * kDepth);
+  decode_values(scaled_tensor(scheme, kRows, kDepth, memory), 0, kRows * kDepth, values.data());
+  return values;
+}
+
+constexpr const char* kScaledSchemes[] = {
+    "int4-g32", "int4-g64", "int4-g128", "int4-g32-asym", "int4-g128-asym", "w8a8", "fp8"};
+
+TEST(GptqOfScaledCodes, IsASearchedRoundingWhereInputsAreIndependent) {
+  const std::vector<float> weights = gaussians(kRows * kDepth, 1);
+  const auto factor = InverseFactor::create(identity(kDepth), kDepth, 0);
+  for (const char* name : kScaledSchemes) {
+    const ScaledScheme scheme = *scaled_scheme(name);
+    ScaledCodes expected = sized_codes(scheme, kRows, kDepth);
+    ScaledRowGrids grids(scheme, expected);
+    for (int64_t r = 0; r < kRows; ++r) {
+      round_searched(grids, r, std::span(weights).subspan(static_cast<size_t>(r * kDepth), kDepth),
+                     nullptr);
+    }
+    const ScaledCodes codes = run_gptq(*factor, scheme, weights, 1);
+    EXPECT_EQ(codes.codes, expected.codes) << name;
+    EXPECT_EQ(codes.scales, expected.scales) << name;
+    EXPECT_EQ(codes.zeros, expected.zeros) << name;
+  }
+}
+
+TEST(GptqOfScaledCodes, MakesUpForErrorsAndDoesNotDependOnThreads) {
+  const std::vector<float> weights = gaussians(kRows * kDepth, 2);
+  const std::vector<float> gram = correlated_gram(kDepth);
+  const auto factor = InverseFactor::create(gram, kDepth, 0.01);
+  for (const char* name : kScaledSchemes) {
+    const ScaledScheme scheme = *scaled_scheme(name);
+    const auto nearest = round_to_nearest(scheme, weights, kDepth);
+    ASSERT_TRUE(nearest.ok());
+    const ScaledCodes codes = run_gptq(*factor, scheme, weights, 1);
+    EXPECT_LT(output_error(weights, decoded(scheme, codes), gram, kDepth),
+              0.6 * output_error(weights, decoded(scheme, *nearest), gram, kDepth))
+        << name;
+    const ScaledCodes again = run_gptq(*factor, scheme, weights, 3);
+    EXPECT_EQ(again.codes, codes.codes) << name;
+    EXPECT_EQ(again.scales, codes.scales) << name;
+  }
+}
+
+TEST(SearchedScales, LoseNoMoreThanThoseThatCover) {
+  std::vector<float> weights = gaussians(kRows * kDepth, 6);
+  for (size_t i = 0; i < weights.size(); i += 100) weights[i] *= 5;  // worth clipping
+  for (const char* name : kScaledSchemes) {
+    const ScaledScheme scheme = *scaled_scheme(name);
+    const auto covering = round_to_nearest(scheme, weights, kDepth);
+    ScaledCodes searched = sized_codes(scheme, kRows, kDepth);
+    ScaledRowGrids grids(scheme, searched);
+    for (int64_t r = 0; r < kRows; ++r) {
+      round_searched(grids, r, std::span(weights).subspan(static_cast<size_t>(r * kDepth), kDepth),
+                     nullptr);
+    }
+    const auto loss = [&](const ScaledCodes& codes) {
+      const std::vector<float> back = decoded(scheme, codes);
+      double sum = 0;
+      for (size_t i = 0; i < back.size(); ++i) {
+        sum += std::pow(static_cast<double>(back[i] - weights[i]), 2);
+      }
+      return sum;
+    };
+    EXPECT_LE(loss(searched), (scheme.bits == 4 ? 0.95 : 1.001) * loss(*covering)) << name;
+    for (const float scale : searched.scales) EXPECT_GT(scale, 0) << name;
+  }
+}
+
+TEST(SearchedScales, OfZerosAreOneAndOfOneValueAreExactEnough) {
+  for (const char* name : kScaledSchemes) {
+    const ScaledScheme scheme = *scaled_scheme(name);
+    for (const float value : {0.0f, 3.0f, -2.0f, 1e-30f}) {
+      const std::vector<float> weights(33, value);  // a short last group
+      ScaledCodes codes = sized_codes(scheme, 1, 33);
+      ScaledRowGrids grids(scheme, codes);
+      round_searched(grids, 0, weights, nullptr);
+      std::vector<std::byte> memory(static_cast<size_t>(scaled_bytes(scheme, 1, 33)));
+      put_codes(scheme, codes, 0, 1, memory);
+      std::vector<float> back(33);
+      decode_values(scaled_tensor(scheme, 1, 33, memory), 0, 33, back.data());
+      for (const float b : back) EXPECT_NEAR(b, value, 0.01f * std::abs(value)) << name;
+    }
+  }
 }
 
 int64_t zeros_of(const std::vector<float>& values) {

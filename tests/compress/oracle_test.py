@@ -60,6 +60,25 @@ def gptq_codes(weights, factor, steps):
     return codes
 
 
+def gptq_group_codes(weights, factor, scales, zeros, group, levels):
+    """The same for groups whose scales and zero points are given: codes in [0, levels)."""
+    w = weights.copy()
+    codes = np.zeros(w.shape, int)
+    for j in range(w.shape[1]):
+        scale, zero = scales[:, j // group], zeros[:, j // group]
+        codes[:, j] = np.clip(np.rint(w[:, j] / scale) + zero, 0, levels - 1)
+        error = (w[:, j] - (codes[:, j] - zero) * scale) / factor[j, j]
+        w[:, j:] -= np.outer(error, factor[j, j:])
+    return codes
+
+
+def unpacked(words, count):
+    """compressed-tensors' words of eight codes along the last axis."""
+    words = words.astype(np.uint32)
+    codes = words[..., None] >> (4 * np.arange(8, dtype=np.uint32)) & 15
+    return codes.reshape(*words.shape[:-1], -1)[..., :count].astype(int)
+
+
 def sparsegpt(weights, factor, sparsity, width=128):
     """Algorithm 1 of arXiv 2301.00774, masks chosen for `width` inputs at a time."""
     w = weights.copy()
@@ -145,6 +164,50 @@ class Compression(unittest.TestCase):
         self.assertLess(abs(ours / oracle - 1), 0.03)
         nearest = np.clip(np.rint(self.tensors[V] / np.repeat(steps, 32, axis=1)), -8, 7)
         self.assertLess(ours, 0.8 * self.loss(nearest * np.repeat(steps, 32, axis=1)))
+
+    def test_gptq_of_groups_chooses_the_codes_that_the_paper_chooses(self):
+        module = V.removesuffix(".weight")
+        rows, depth = self.tensors[V].shape
+        for scheme, group in (("int4-g32", 32), ("int4-g64", 64), ("int4-g64-asym", 64)):
+            out = self.run_brisk("quantize", scheme, "--scheme", scheme, "--method", "gptq",
+                                 "--damping", DAMPING)
+            stored = self.read(out)
+            codes = unpacked(stored[f"{module}.weight_packed"].astype(np.int64), depth)
+            scales = stored[f"{module}.weight_scale"]
+            self.assertEqual(scales.shape, (rows, depth // group))
+            zeros = np.full(scales.shape, 8)
+            if scheme.endswith("asym"):
+                packed = stored[f"{module}.weight_zero_point"].astype(np.int64)
+                zeros = unpacked(packed.T, rows).T
+            expected = gptq_group_codes(self.tensors[V], upper_factor(self.gram), scales, zeros,
+                                        group, 16)
+            self.assertLess(np.mean(codes != expected), 0.03, scheme)
+            wide = np.repeat(scales, group, axis=1)
+            middle = np.repeat(zeros, group, axis=1)
+            ours, oracle = (self.loss((c - middle) * wide) for c in (codes, expected))
+            self.assertLess(abs(ours / oracle - 1), 0.03, scheme)
+            nearest = np.clip(np.rint(self.tensors[V] / wide) + middle, 0, 15)
+            self.assertLess(ours, 0.8 * self.loss((nearest - middle) * wide), scheme)
+
+    def test_w8a8_after_smoothquant_rounds_what_the_paper_says(self):
+        out = self.run_brisk("quantize", "w8a8", "--scheme", "w8a8", "--method", "smoothquant")
+        stored = self.read(out)
+        prefix = "model.layers.0.self_attn."
+        weights = np.max([np.abs(self.tensors[f"{prefix}{m}_proj.weight"]).max(axis=0)
+                          for m in "qkv"], axis=0)
+        factors = np.sqrt(np.abs(self.x).max(axis=0) / weights)
+        factors /= np.sqrt(factors.min() * factors.max())
+        np.testing.assert_allclose(stored[NORM], self.tensors[NORM] / factors, rtol=1e-3)
+        # k, whose rows nothing else divides.
+        module = prefix + "k_proj.weight"
+        smooth = self.tensors[module] * factors
+        scales = stored[module + "_scale"]
+        self.assertEqual(scales.shape, (len(smooth), 1))
+        np.testing.assert_allclose(scales[:, 0], 2 * np.abs(smooth).max(axis=1) / 255, rtol=1 / 256)
+        expected = np.clip(np.rint(smooth / scales), -128, 127)
+        self.assertLess(np.mean(stored[module] != expected), 1e-3)
+        config = json.loads((out / "config.json").read_text())["quantization_config"]
+        self.assertEqual(config["config_groups"]["group_0"]["input_activations"]["dynamic"], True)
 
     def test_awq_divides_the_norm_by_a_power_of_the_mean_input(self):
         out = self.run_brisk("quantize", "awq.gguf", "--scheme", "q4_0", "--method", "awq")

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -13,8 +14,10 @@
 #include "compress/evaluate/documents.h"
 #include "compress/evaluate/quality.h"
 #include "compress/prune/prune.h"
+#include "compress/quantize/round_matrix.h"
 #include "compute/quant/format.h"
 #include "compute/sys/mapped_file.h"
+#include "model/convert/convert.h"
 
 namespace brisk {
 namespace {
@@ -70,6 +73,95 @@ TEST_F(Compressed, ModelsLoseLessWithEveryBetterMethod) {
   EXPECT_LT(kl["awq"], kl["importance"]);
   EXPECT_LT(kl["gptq"], 0.8 * kl["nearest"]);
   EXPECT_LT(kl["awq+gptq"], 0.8 * kl["nearest"]);
+}
+
+TEST_F(Compressed, DirectoriesOfCodesLoseLessWithEveryBetterMethod) {
+  for (const char* scheme : {"int4-g32", "int4-g64", "int4-g32-asym"}) {
+    std::map<std::string, double> kl;
+    for (const char* method : {"nearest", "awq", "gptq"}) {
+      const auto result = quantize_checkpoint(kModel, path("m"), options(scheme, method));
+      ASSERT_TRUE(result.ok()) << result.status();
+      kl[method] = quality(path("m")).divergence->kl.value;
+      fs::remove_all(path("m"));
+    }
+    EXPECT_LT(kl["awq"], kl["nearest"]) << scheme;
+    EXPECT_LT(kl["gptq"], 0.8 * kl["nearest"]) << scheme;
+  }
+}
+
+TEST_F(Compressed, EightBitsAChannelKeepThePerplexity) {
+  for (const char* scheme : {"w8a8", "fp8"}) {
+    ASSERT_TRUE(quantize_checkpoint(kModel, path("m"), options(scheme, "smoothquant")).ok());
+    EXPECT_NEAR(quality(path("m")).divergence->perplexity_ratio.value, 1, 0.01) << scheme;
+    fs::remove_all(path("m"));
+  }
+}
+
+// What a method chose is what a reader finds: scales of a search are not those of rounding again.
+TEST_F(Compressed, WrittenCodesAreThoseThatWereChosen) {
+  const auto source = open_checkpoint(kModel).value();
+  for (const char* name : {"int4-g32", "int4-g64-asym", "w8a8", "fp8"}) {
+    const MatrixFormat format = {.dtype = DType::kScaled, .scheme = scaled_scheme(name)};
+    const auto model = make_editable_model(source, "m").value();
+    CheckpointEdit edit(source);
+    ThreadTeam team(2);
+    std::map<std::string, std::vector<float>> chosen;
+    for (size_t layer = 0; layer < model->weights.layers.size(); ++layer) {
+      auto matrices = decode_layer(*model, layer).value();
+      for (WorkingMatrix& matrix : matrices) {
+        if (matrix.place.depth % 64 != 0) continue;
+        const StoredRows rows = rows_in(edit, matrix.place, format);
+        ASSERT_TRUE(round_matrix({.method = RoundingMethod::kSearch}, matrix, rows, team).ok());
+        std::vector<float>& values = chosen[matrix.place.name];
+        values.resize(matrix.values.size());
+        decode_values(rows.tensor(), 0, std::ssize(values), values.data());
+      }
+    }
+    ConvertOptions writing;
+    writing.dtype = name;
+    ASSERT_TRUE(write_checkpoint(edit.edited(), kModel, path("m"), writing).ok());
+    const auto written = open_checkpoint(path("m")).value();
+    // Rows of q and k move between the layouts: all are compared in the order of their values.
+    const auto sorted_rows = [](const std::vector<float>& values) {
+      std::vector<std::vector<float>> rows;
+      for (size_t at = 0; at < values.size(); at += 64) {
+        rows.emplace_back(values.begin() + static_cast<long>(at),
+                          values.begin() + static_cast<long>(at) + 64);
+      }
+      std::sort(rows.begin(), rows.end());
+      return rows;
+    };
+    const std::pair<const char*, const char*> names[] = {
+        {"blk.3.attn_q.weight", "model.layers.3.self_attn.q_proj.weight"},
+        {"blk.3.attn_v.weight", "model.layers.3.self_attn.v_proj.weight"},
+        {"blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight"}};
+    for (const auto& [before, after] : names) {
+      const Tensor* tensor = written->find(after);
+      ASSERT_NE(tensor, nullptr);
+      EXPECT_EQ(tensor->dtype, DType::kScaled) << name;
+      std::vector<float> values(static_cast<size_t>(tensor->values()));
+      decode_values(*tensor, 0, tensor->values(), values.data());
+      EXPECT_EQ(sorted_rows(values), sorted_rows(chosen.at(before))) << name << " " << before;
+    }
+    fs::remove_all(path("m"));
+  }
+}
+
+TEST_F(Compressed, FormatsThatTheOutputCannotHoldAreNamed) {
+  const std::pair<const char*, const char*> pairs[] = {
+      {"int4-g32", "m.gguf"}, {"w8a8", "m.gguf"}, {"q4_0", "m"}, {"ternary", "m"}};
+  for (const auto& [scheme, out] : pairs) {
+    const auto result = quantize_checkpoint(kModel, path(out), options(scheme, "nearest"));
+    ASSERT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument) << scheme;
+    EXPECT_THAT(std::string(message_of(result.status())), testing::HasSubstr("choose what"));
+    EXPECT_FALSE(fs::exists(path(out)));
+  }
+  // Rows of 64 and 172 inputs.
+  for (const auto& [scheme, out] : {std::pair("int4-g128", "m"), std::pair("ternary", "m.gguf")}) {
+    const auto result = quantize_checkpoint(kModel, path(out), options(scheme, "nearest"));
+    ASSERT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument) << scheme;
+    EXPECT_THAT(std::string(message_of(result.status())), testing::HasSubstr("no matrix has rows"));
+  }
 }
 
 TEST_F(Compressed, SmoothingAloneChangesNothing) {

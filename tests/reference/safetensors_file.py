@@ -13,6 +13,7 @@ import numpy as np
 import floats
 
 DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
+INTEGERS = {"I8": "i1", "I32": "<i4", "I64": "<i8"}
 
 
 def write(path, tensors, dtype):
@@ -55,7 +56,10 @@ def read(path):
     tensors = {}
     for name, entry in header.items():
         begin, end = (8 + length + offset for offset in entry["data_offsets"])
-        array = floats.decode(data[begin:end], dtype_of[entry["dtype"]])
+        if entry["dtype"] in INTEGERS:
+            array = np.frombuffer(data[begin:end], INTEGERS[entry["dtype"]]).astype(np.float64)
+        else:
+            array = floats.decode(data[begin:end], dtype_of[entry["dtype"]])
         tensors[name] = array.reshape(entry["shape"])
     return tensors
 

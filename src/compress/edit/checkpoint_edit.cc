@@ -21,10 +21,24 @@ std::byte* CheckpointEdit::replace(const NamedTensor& old, DType dtype,
     tensor.shape = std::move(shape);
     const auto size = static_cast<size_t>(bytes_of(dtype, tensor.values()));
     replacement.bytes = std::make_unique<std::byte[]>(size);
+    replacement.size = size;
     tensor.data = {replacement.bytes.get(), size};
   }
   BRISK_CHECK(replacement.tensor.dtype == dtype);
   return replacement.bytes.get();
+}
+
+std::span<std::byte> CheckpointEdit::replace(const NamedTensor& old, const ScaledScheme& scheme) {
+  Replacement& replacement = replacements_[&old];
+  if (replacement.bytes == nullptr) {
+    const int64_t inputs = old.tensor.shape.back(), outputs = old.tensor.values() / inputs;
+    replacement.size = static_cast<size_t>(scaled_bytes(scheme, outputs, inputs));
+    replacement.bytes = std::make_unique<std::byte[]>(replacement.size);
+    replacement.tensor =
+        scaled_tensor(scheme, outputs, inputs, {replacement.bytes.get(), replacement.size});
+    replacement.tensor.shape = old.tensor.shape;
+  }
+  return {replacement.bytes.get(), replacement.size};
 }
 
 void CheckpointEdit::patch_values(const NamedTensor& old, int64_t first,

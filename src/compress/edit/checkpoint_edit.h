@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "compute/quant/scaled_scheme.h"
 #include "model/checkpoint/checkpoint.h"
 
 namespace brisk {
@@ -23,6 +24,10 @@ class CheckpointEdit {
   // first call allocates them, zeroed; the next ones give the same. REQUIRES: the format keeps its
   // scales with its values.
   std::byte* replace(const NamedTensor& old, DType dtype, std::vector<int64_t> shape);
+
+  // The same for codes with scales of their own: gives the memory of scaled_tensor, for all rows of
+  // `old`, those of a stack one after the other.
+  std::span<std::byte> replace(const NamedTensor& old, const ScaledScheme& scheme);
 
   // Replaces `old` by f32 values of the same shape, its own but for those from `first` on.
   void patch_values(const NamedTensor& old, int64_t first, std::span<const float> values);
@@ -49,6 +54,7 @@ class CheckpointEdit {
   struct Replacement {
     Tensor tensor;
     std::unique_ptr<std::byte[]> bytes;
+    size_t size = 0;
   };
 
   const std::shared_ptr<const Checkpoint> source_;

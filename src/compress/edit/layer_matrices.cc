@@ -16,6 +16,11 @@ const NamedTensor* owner_of(const Checkpoint& checkpoint, const Tensor& weight) 
   return nullptr;
 }
 
+int64_t first_row_of(const Tensor& slice, const Tensor& whole) {
+  if (slice.scaled != nullptr) return slice.scaled->first_output - whole.scaled->first_output;
+  return (slice.data.data() - whole.data.data()) / bytes_of(slice.dtype, slice.shape.back());
+}
+
 class Lister {
  public:
   explicit Lister(Model& model) : model_(model) {}
@@ -33,8 +38,7 @@ class Lister {
     matrix.tensor = owner;
     matrix.rows = linear.weight.shape[0];
     matrix.depth = linear.weight.shape[1];
-    const int64_t row_bytes = bytes_of(linear.weight.dtype, matrix.depth);
-    matrix.first_row = (linear.weight.data.data() - owner->tensor.data.data()) / row_bytes;
+    matrix.first_row = first_row_of(linear.weight, owner->tensor);
     matrix.name = owner->name;
     if (expert >= 0 && !matrix.is_whole()) matrix.name += fmt::format("[{}]", expert);
     matrices_.push_back(std::move(matrix));

@@ -8,6 +8,32 @@
 
 namespace brisk {
 
+std::string_view MatrixFormat::name() const {
+  return scheme.has_value() ? name_of(*scheme) : format_of(dtype).name;
+}
+
+double MatrixFormat::bits(int64_t depth) const {
+  if (scheme.has_value()) return bits_per_weight(*scheme, depth);
+  return 8.0 * format_of(dtype).block_bytes / format_of(dtype).block_values;
+}
+
+std::byte* StoredRows::blocks() const {
+  return memory.data() + bytes_of(format.dtype, first * depth);
+}
+
+Tensor StoredRows::tensor() const {
+  if (!format.scheme.has_value()) {
+    const auto size = static_cast<size_t>(bytes_of(format.dtype, rows * depth));
+    return {.dtype = format.dtype, .shape = {rows, depth}, .data = {blocks(), size}};
+  }
+  Tensor tensor = scaled_tensor(*format.scheme, outputs, depth, memory);
+  ScaledMatrix part = *tensor.scaled;
+  part.first_output = first;
+  tensor.scaled = std::make_shared<const ScaledMatrix>(std::move(part));
+  tensor.shape = {rows, depth};
+  return tensor;
+}
+
 absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place) {
   WorkingMatrix matrix;
   matrix.values.resize(static_cast<size_t>(place.rows * place.depth));
@@ -32,16 +58,25 @@ absl::StatusOr<std::vector<WorkingMatrix>> decode_layer(Model& model, size_t lay
   return matrices;
 }
 
-std::byte* rows_in(CheckpointEdit& edit, const LayerMatrix& place, DType dtype) {
-  return edit.replace(*place.tensor, dtype, place.tensor->tensor.shape) +
-         bytes_of(dtype, place.first_row * place.depth);
+StoredRows rows_in(CheckpointEdit& edit, const LayerMatrix& place, const MatrixFormat& format) {
+  const Tensor& old = place.tensor->tensor;
+  StoredRows rows = {.format = format,
+                     .memory = {},
+                     .outputs = old.values() / place.depth,
+                     .first = place.first_row,
+                     .rows = place.rows,
+                     .depth = place.depth};
+  if (format.scheme.has_value()) {
+    rows.memory = edit.replace(*place.tensor, *format.scheme);
+  } else {
+    rows.memory = {edit.replace(*place.tensor, format.dtype, old.shape),
+                   static_cast<size_t>(bytes_of(format.dtype, old.values()))};
+  }
+  return rows;
 }
 
-void compute_with(const LayerMatrix& place, DType dtype, const std::byte* rows) {
-  place.linear->weight = {
-      .dtype = dtype,
-      .shape = {place.rows, place.depth},
-      .data = {rows, static_cast<size_t>(bytes_of(dtype, place.rows * place.depth))}};
+void compute_with(const LayerMatrix& place, const StoredRows& rows) {
+  place.linear->weight = rows.tensor();
 }
 
 }  // namespace brisk

@@ -4,16 +4,42 @@
 #include <absl/status/statusor.h>
 
 #include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "compress/edit/checkpoint_edit.h"
 #include "compress/edit/layer_matrices.h"
+#include "compute/quant/scaled_scheme.h"
 
 namespace brisk {
+
+// What a matrix is stored as.
+struct MatrixFormat {
+  DType dtype = DType::kF32;                          // kScaled: see `scheme`
+  std::optional<ScaledScheme> scheme = std::nullopt;  // codes with scales of their own
+
+  std::string_view name() const;
+  double bits(int64_t depth) const;  // of a weight
+};
 
 struct WorkingMatrix {
   LayerMatrix place;
   std::vector<float> values;  // (rows, depth)
+};
+
+// Rows of a tensor that is being made.
+struct StoredRows {
+  MatrixFormat format;
+  std::span<std::byte> memory;  // of the whole tensor
+  int64_t outputs = 0;          // of it
+  int64_t first = 0;            // of these
+  int64_t rows = 0;
+  int64_t depth = 0;
+
+  std::byte* blocks() const;  // where they begin. REQUIRES: no scheme.
+  Tensor tensor() const;      // (rows, depth); the memory outlives it
 };
 
 // Errors: InvalidArgument naming the matrix when a weight is not finite.
@@ -22,10 +48,10 @@ absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place);
 // All of a layer, see layer_matrices.
 absl::StatusOr<std::vector<WorkingMatrix>> decode_layer(Model& model, size_t layer);
 
-// Where the matrix's rows go in the edited checkpoint, whose tensor will be in `dtype`.
-std::byte* rows_in(CheckpointEdit& edit, const LayerMatrix& place, DType dtype);
+// Where the matrix's rows go in the edited checkpoint, whose tensor will be in that format.
+StoredRows rows_in(CheckpointEdit& edit, const LayerMatrix& place, const MatrixFormat& format);
 
 // From here on the model computes with these rows, which outlive it.
-void compute_with(const LayerMatrix& place, DType dtype, const std::byte* rows);
+void compute_with(const LayerMatrix& place, const StoredRows& rows);
 
 }  // namespace brisk

@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "base/status.h"
-#include "compress/calibrate/input_statistics.h"
-#include "compress/calibrate/layer_stream.h"
+#include "compress/calibrate/edit_layers.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/prune/sparsegpt.h"
 #include "compute/quant/format.h"
@@ -42,18 +41,11 @@ class LayerPruner {
     if (options_.method == PruneMethod::kGlobalMagnitude) {
       BRISK_RETURN_IF_ERROR(find_global_threshold());
     }
-    for (size_t layer = 0; layer < layers; ++layer) {
-      if (stream != nullptr) {
-        collector_.clear();
-        stream->look(collector_);
-      }
-      BRISK_RETURN_IF_ERROR(prune_layer(layer, team));
-      if (stream != nullptr) stream->advance();
-      if (options_.on_progress) {
-        options_.on_progress(static_cast<int64_t>(layer) + 1, static_cast<int64_t>(layers));
-      }
-    }
-    return absl::OkStatus();
+    return edit_layers({.layers = layers,
+                        .stream = stream,
+                        .collector = &collector_,
+                        .edit = [&](size_t layer) { return prune_layer(layer, team); },
+                        .on_progress = options_.on_progress});
   }
 
   const CheckpointEdit& edit() const { return edit_; }
@@ -142,9 +134,9 @@ class LayerPruner {
 
   void store(const WorkingMatrix& matrix, DType dtype) {
     const LayerMatrix& place = matrix.place;
-    std::byte* rows = rows_in(edit_, place, dtype);
-    format_of(dtype).encode(matrix.values.data(), std::ssize(matrix.values), rows);
-    compute_with(place, dtype, rows);
+    const StoredRows rows = rows_in(edit_, place, {.dtype = dtype});
+    format_of(dtype).encode(matrix.values.data(), std::ssize(matrix.values), rows.blocks());
+    compute_with(place, rows);
     matrices_.push_back({.name = place.name,
                          .values = std::ssize(matrix.values),
                          .zeros = std::count(matrix.values.begin(), matrix.values.end(), 0.0f)});

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "base/status.h"
-#include "compute/quant/format.h"
 
 namespace brisk {
 namespace {
@@ -16,7 +15,7 @@ using View = Eigen::Map<RowMajor, 0, Eigen::OuterStride<>>;
 using ConstView = Eigen::Map<const RowMajor, 0, Eigen::OuterStride<>>;
 
 // Inputs whose errors are collected before the inputs behind them are corrected at once; whole
-// blocks of every format.
+// blocks of every format, whole groups of every scheme that has them.
 constexpr int64_t kInputsAtOnce = 256;
 constexpr int64_t kRowsAtOnce = 32;  // of weights, whose errors fit the cache
 
@@ -38,27 +37,40 @@ RowMajor reversed_gram(std::span<const float> gram, int64_t depth, double dampin
   return h;
 }
 
-// Rounds inputs [begin, end) of one row; errors(j) = (w_j - rounded) / U_jj.
-void round_inputs(const InverseFactor& factor, const GridFormat& format, const GptqMatrix& matrix,
-                  Range inputs, float* row, std::byte* blocks, float* errors) {
-  const int64_t block_bytes = bytes_of(format.dtype, format.block_values);
+// Inputs of one row of the matrix.
+struct RowPart {
+  float* row;  // all of its weights
+  int64_t index;
+  Range inputs;
+};
+
+// Rounds them; errors(j) = (w_j - rounded) / U_jj.
+void round_inputs(const InverseFactor& factor, const GptqMatrix& matrix, const RowPart& part,
+                  RowGrids& rows, float* errors) {
+  const auto [begin, last] = part.inputs;
+  const int64_t run = rows.run_inputs(), shared = rows.grid_inputs();
   Grid grids[kBlockRunsMax];
-  int codes[kBlockValuesMax];
-  for (int64_t at = inputs.begin; at < inputs.end; at += format.block_values) {
-    std::byte* block = blocks + at / format.block_values * block_bytes;
-    const float* importance = matrix.importance == nullptr ? nullptr : matrix.importance + at;
-    format.fit({.values = row + at, .importance = importance, .search = true}, block);
-    format.grids(block, grids);
-    for (int i = 0; i < format.block_values; ++i) {
-      const int64_t j = at + i;
-      const Grid& grid = grids[i / format.run_values];
-      codes[i] = grid.nearest_code(row[j]);
-      const float* u = factor.row_from_diagonal(j);
-      const float error = (row[j] - grid.value_of(codes[i])) / u[0];
-      errors[j - inputs.begin] = error;
-      for (int64_t k = j + 1; k < inputs.end; ++k) row[k] -= error * u[k - j];
+  int codes[kInputsAtOnce];
+  for (int64_t at = begin; at < last;) {
+    const int64_t first = at / run * run, run_end = std::min(first + run, matrix.depth);
+    const int64_t end = std::min(run_end, last);
+    if (at == first) {
+      const float* importance = matrix.importance == nullptr ? nullptr : matrix.importance + at;
+      rows.fit(part.index, at, run_end - at,
+               {.values = part.row + at, .importance = importance, .search = true});
     }
-    format.store(codes, block);
+    rows.grids(part.index, first, grids);
+    for (int64_t j = at; j < end; ++j) {
+      const Grid& grid = grids[(j - first) / shared];
+      const int code = grid.nearest_code(part.row[j]);
+      codes[j - at] = code;
+      const float* u = factor.row_from_diagonal(j);
+      const float error = (part.row[j] - grid.value_of(code)) / u[0];
+      errors[j - begin] = error;
+      for (int64_t k = j + 1; k < last; ++k) part.row[k] -= error * u[k - j];
+    }
+    rows.store(part.index, at, {codes, static_cast<size_t>(end - at)});
+    at = end;
   }
 }
 
@@ -85,10 +97,9 @@ absl::StatusOr<InverseFactor> InverseFactor::create(std::span<const float> gram,
   return absl::InternalError("the Gram matrix of the inputs cannot be factorised");
 }
 
-void gptq(ThreadTeam& team, const InverseFactor& factor, const GridFormat& format,
-          const GptqMatrix& matrix, std::byte* blocks) {
+void gptq(ThreadTeam& team, const InverseFactor& factor, const GptqMatrix& matrix,
+          RowGrids& grids) {
   const int64_t depth = matrix.depth;
-  const int64_t row_bytes = bytes_of(format.dtype, depth);
   team.run([&](Worker worker) {
     const Range mine = worker.share(matrix.rows, kRowsAtOnce);
     std::vector<float> errors(static_cast<size_t>(kRowsAtOnce * kInputsAtOnce));
@@ -98,8 +109,10 @@ void gptq(ThreadTeam& team, const InverseFactor& factor, const GridFormat& forma
         const Range inputs = {begin, std::min(begin + kInputsAtOnce, depth)};
         const int64_t count = inputs.end - inputs.begin;
         for (int64_t r = 0; r < rows; ++r) {
-          round_inputs(factor, format, matrix, inputs, matrix.weights + (first + r) * depth,
-                       blocks + (first + r) * row_bytes, errors.data() + r * kInputsAtOnce);
+          round_inputs(
+              factor, matrix,
+              {.row = matrix.weights + (first + r) * depth, .index = first + r, .inputs = inputs},
+              grids, errors.data() + r * kInputsAtOnce);
         }
         const int64_t left = depth - inputs.end;
         if (left == 0) continue;

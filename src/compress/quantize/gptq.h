@@ -5,12 +5,11 @@
 
 #include <absl/status/statusor.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "compute/quant/grids.h"
+#include "compute/quant/row_grids.h"
 #include "compute/sys/thread_team.h"
 
 namespace brisk {
@@ -39,13 +38,13 @@ class InverseFactor {
 struct GptqMatrix {
   float* weights = nullptr;  // (rows, depth): on return, what is left of them is no longer of use
   int64_t rows = 0;
-  int64_t depth = 0;                  // a multiple of the format's block
+  int64_t depth = 0;
   const float* importance = nullptr;  // (depth): of the inputs, for choosing grids; null: all alike
 };
 
-// Writes rows of whole blocks to `blocks`. Rows do not depend on each other: the bytes are the same
-// for any number of threads.
-void gptq(ThreadTeam& team, const InverseFactor& factor, const GridFormat& format,
-          const GptqMatrix& matrix, std::byte* blocks);
+// Chooses the codes of all rows. Grids of a run of inputs are fitted to what is left of its weights
+// when it comes. Rows do not depend on each other: the codes are the same for any number of
+// threads.
+void gptq(ThreadTeam& team, const InverseFactor& factor, const GptqMatrix& matrix, RowGrids& grids);
 
 }  // namespace brisk

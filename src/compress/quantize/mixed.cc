@@ -131,11 +131,17 @@ absl::StatusOr<std::vector<double>> round_part(const LayerMatrix& part,
   for (size_t i = formats.size(); i-- > 0;) {
     BRISK_ASSIGN_OR_RETURN(WorkingMatrix matrix, decode_matrix(part));
     bytes.resize(static_cast<size_t>(bytes_of(formats[i], part.rows * part.depth)));
-    errors.push_back(round_matrix({.dtype = formats[i], .method = RoundingMethod::kSearch}, matrix,
-                                  bytes.data(), team));
+    const StoredRows rows = {.format = {.dtype = formats[i]},
+                             .memory = bytes,
+                             .outputs = part.rows,
+                             .first = 0,
+                             .rows = part.rows,
+                             .depth = part.depth};
+    BRISK_ASSIGN_OR_RETURN(errors.emplace_back(),
+                           round_matrix({.method = RoundingMethod::kSearch}, matrix, rows, team));
+    if (i == 0) compute_with(part, rows);
   }
   std::reverse(errors.begin(), errors.end());
-  compute_with(part, formats.front(), bytes.data());
   return errors;
 }
 

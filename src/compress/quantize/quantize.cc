@@ -3,14 +3,12 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/status.h"
-#include "compress/calibrate/input_statistics.h"
-#include "compress/calibrate/layer_stream.h"
+#include "compress/calibrate/edit_layers.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/quantize/gptq.h"
 #include "compress/quantize/mixed.h"
@@ -18,6 +16,7 @@
 #include "compress/quantize/smooth_layer.h"
 #include "compute/quant/format.h"
 #include "model/convert/convert.h"
+#include "model/convert/scaled_rounding.h"
 #include "model/convert/target.h"
 #include "model/convert/tensors.h"
 
@@ -26,24 +25,80 @@ namespace {
 
 constexpr int64_t kSampleRows = 128;  // of an input, that AWQ tries its factors on
 
-using Formats = absl::flat_hash_map<const Tensor*, DType>;
+using Formats = absl::flat_hash_map<const Tensor*, MatrixFormat>;
+
+bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+// What a matrix is stored as that no scheme fits.
+MatrixFormat float_format(DType dtype) { return {.dtype = is_float(dtype) ? dtype : DType::kF16}; }
+
+// Whether a checkpoint by that name can hold the scheme.
+absl::Status check_container(const std::string& scheme, const std::string& out) {
+  const bool gguf = out.ends_with(".gguf");
+  if (scaled_scheme(scheme).has_value()) {
+    if (!gguf) return absl::OkStatus();
+    return invalid_input(
+        "{} is a format of Hugging Face directories: name a directory instead of {}, or choose "
+        "what a .gguf holds ({} is nearest)",
+        scheme, out, scaled_scheme(scheme)->bits == 8 ? "q8_0" : "q4_0");
+  }
+  const std::optional<DType> dtype = dtype_from_name(scheme);
+  if (gguf || (dtype.has_value() && is_float(*dtype))) return absl::OkStatus();
+  return invalid_input(
+      "{} is a format of .gguf files: name the output {}.gguf, or choose what a directory holds: "
+      "{}, f16, bf16",
+      scheme, out, scaled_scheme_names());
+}
+
+absl::Status add_scaled_formats(const ScaledScheme& scheme, const Conversion& conversion,
+                                const std::vector<ConvertedTensor>& tensors, Formats& formats) {
+  BRISK_ASSIGN_OR_RETURN(const ScaledRounding rounding,
+                         plan_scaled_rounding(conversion, scheme, tensors));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    for (const Tensor* from : tensors[i].sources) {
+      formats[from] = rounding.rounds[i]
+                          ? MatrixFormat{.dtype = DType::kScaled, .scheme = rounding.scheme}
+                          : float_format(from->dtype);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status add_formats(const FormatChoice& choice, const ModelConfig& config,
+                         const std::vector<ConvertedTensor>& tensors, Formats& formats) {
+  bool any = false;
+  for (const ConvertedTensor& tensor : tensors) {
+    const DType dtype = choice.of(tensor.plan, config.layers, config.tied_embeddings == true);
+    for (const Tensor* from : tensor.sources) formats[from] = {.dtype = dtype};
+    any |= dtype == DType::kTQ2_0;
+  }
+  if (!choice.is_ternary() || any) return absl::OkStatus();
+  return invalid_input(
+      "no matrix has rows of whole blocks of {}, as ternary weights need; choose q4_0",
+      format_of(DType::kTQ2_0).block_values);
+}
 
 // What each tensor of the source will be stored as.
-absl::StatusOr<Formats> choose_formats(const Checkpoint& source, const FormatChoice& choice) {
-  BRISK_ASSIGN_OR_RETURN(const Conversion conversion, plan_conversion(source, Layout::kGguf));
+absl::StatusOr<Formats> choose_formats(const Checkpoint& source, const std::string& scheme,
+                                       const std::string& out) {
+  const Layout layout = out.ends_with(".gguf") ? Layout::kGguf : Layout::kHuggingFace;
+  BRISK_ASSIGN_OR_RETURN(const Conversion conversion, plan_conversion(source, layout));
   int64_t unplaced = 0;
   BRISK_ASSIGN_OR_RETURN(const std::vector<ConvertedTensor> tensors,
                          plan_tensors(conversion, &unplaced));
-  const ModelConfig& config = conversion.config;
-  Formats formats;
   for (const ConvertedTensor& tensor : tensors) {
-    if (tensor.transposed) {
-      return unsupported(
-          "this checkpoint stores its matrices transposed; `brisk convert` it to a .gguf first");
-    }
-    for (const Tensor* from : tensor.sources) {
-      formats[from] = choice.of(tensor.plan, config.layers, config.tied_embeddings == true);
-    }
+    if (!tensor.transposed) continue;
+    return unsupported(
+        "this checkpoint stores its matrices transposed; `brisk convert` it to a .gguf first");
+  }
+  Formats formats;
+  if (const auto scaled = scaled_scheme(scheme)) {
+    BRISK_RETURN_IF_ERROR(add_scaled_formats(*scaled, conversion, tensors, formats));
+  } else {
+    BRISK_ASSIGN_OR_RETURN(const FormatChoice choice, FormatChoice::parse(scheme));
+    BRISK_RETURN_IF_ERROR(add_formats(choice, conversion.config, tensors, formats));
   }
   return formats;
 }
@@ -62,19 +117,15 @@ class Quantizer {
 
   // Null `stream`: nothing is calibrated.
   absl::Status run(LayerStream* stream, ThreadTeam& team) {
-    const size_t layers = model_.weights.layers.size();
-    for (size_t layer = 0; layer < layers; ++layer) {
-      if (stream != nullptr) {
-        collector_.clear();
-        stream->look(collector_);
-      }
-      BRISK_RETURN_IF_ERROR(quantize_layer(layer, team));
-      if (stream != nullptr) stream->advance();
-      if (options_.on_progress) {
-        options_.on_progress("layers", static_cast<int64_t>(layer) + 1,
-                             static_cast<int64_t>(layers));
-      }
-    }
+    const auto progress = [this](int64_t done, int64_t layers) {
+      if (options_.on_progress) options_.on_progress("layers", done, layers);
+    };
+    BRISK_RETURN_IF_ERROR(
+        edit_layers({.layers = model_.weights.layers.size(),
+                     .stream = stream,
+                     .collector = &collector_,
+                     .edit = [&](size_t layer) { return quantize_layer(layer, team); },
+                     .on_progress = progress}));
     return quantize_tables(stream, team);
   }
 
@@ -87,8 +138,8 @@ class Quantizer {
     if (options_.method.smoothing != Smoothing::kNone) {
       const TryRounding rounding = [this](const WorkingMatrix& matrix, const float* row,
                                           const float* importance, float* out) {
-        round_row(format_of_matrix(matrix), options_.method.rounding, row, importance,
-                  matrix.place.depth, out);
+        round_row(format_of_matrix(matrix), options_.method.rounding,
+                  {row, static_cast<size_t>(matrix.place.depth)}, importance, out);
       };
       BRISK_RETURN_IF_ERROR(smooth_layer({.method = options_.method.smoothing,
                                           .model = &model_,
@@ -110,28 +161,36 @@ class Quantizer {
             factor, InverseFactor::create(statistics->gram, statistics->depth, options_.damping));
         factored = statistics;
       }
-      store(matrix, statistics, compensates ? &*factor : nullptr, team);
+      BRISK_RETURN_IF_ERROR(store(matrix, statistics, compensates ? &*factor : nullptr, team));
     }
     return absl::OkStatus();
   }
 
-  DType format_of_matrix(const WorkingMatrix& matrix) const {
+  const MatrixFormat& format_of_matrix(const WorkingMatrix& matrix) const {
     return formats_.at(&matrix.place.tensor->tensor);
   }
 
   // From here on the model computes with what is stored.
-  void store(WorkingMatrix& matrix, const InputStatistics* statistics, const InverseFactor* factor,
-             ThreadTeam& team) {
-    const LayerMatrix& place = matrix.place;
-    const DType dtype = format_of_matrix(matrix);
-    std::byte* rows = rows_in(edit_, place, dtype);
-    const double error = round_matrix({.dtype = dtype,
-                                       .method = options_.method.rounding,
-                                       .statistics = statistics,
-                                       .factor = factor},
-                                      matrix, rows, team);
-    compute_with(place, dtype, rows);
-    matrices_.push_back({place.name, dtype, place.rows * place.depth, error});
+  absl::Status store(WorkingMatrix& matrix, const InputStatistics* statistics,
+                     const InverseFactor* factor, ThreadTeam& team) {
+    const LayerMatrix place = matrix.place;
+    const MatrixFormat& format = format_of_matrix(matrix);
+    const StoredRows rows = rows_in(edit_, place, format);
+    BRISK_ASSIGN_OR_RETURN(const double error, round_matrix({.method = options_.method.rounding,
+                                                             .statistics = statistics,
+                                                             .factor = factor},
+                                                            matrix, rows, team));
+    compute_with(place, rows);
+    report(place, format, error);
+    return absl::OkStatus();
+  }
+
+  void report(const LayerMatrix& place, const MatrixFormat& format, double error) {
+    matrices_.push_back({.name = place.name,
+                         .format = std::string(format.name()),
+                         .values = place.rows * place.depth,
+                         .bits = format.bits(place.depth),
+                         .relative_error = error});
   }
 
   // The embedding is looked up, not multiplied with: nothing is known of its inputs. Nor is, where
@@ -155,8 +214,12 @@ class Quantizer {
                            .rows = named.tensor.shape[0],
                            .depth = named.tensor.shape[1],
                            .name = named.name};
+      if (!format->second.scheme.has_value() && format->second.dtype == named.tensor.dtype) {
+        report(place, format->second, 0);  // it stays
+        continue;
+      }
       BRISK_ASSIGN_OR_RETURN(WorkingMatrix matrix, decode_matrix(std::move(place)));
-      store(matrix, statistics, nullptr, team);
+      BRISK_RETURN_IF_ERROR(store(matrix, statistics, nullptr, team));
     }
     return absl::OkStatus();
   }
@@ -196,7 +259,7 @@ absl::Status mix_formats(const QuantizeOptions& options, const TokenWindows& win
                          measure_sensitivity(model, probes, team, progress));
   BRISK_RETURN_IF_ERROR(spread_bits(options.bits, matrices));
   for (const MixedMatrix& matrix : matrices) {
-    formats[&matrix.tensor->tensor] = matrix.formats[matrix.chosen].dtype;
+    formats[&matrix.tensor->tensor] = {.dtype = matrix.formats[matrix.chosen].dtype};
   }
   return absl::OkStatus();
 }
@@ -204,15 +267,15 @@ absl::Status mix_formats(const QuantizeOptions& options, const TokenWindows& win
 double bits_per_weight(const std::vector<QuantizedMatrix>& matrices) {
   double bits = 0, values = 0;
   for (const QuantizedMatrix& matrix : matrices) {
-    bits += 8 * static_cast<double>(bytes_of(matrix.dtype, matrix.values));
+    bits += matrix.bits * static_cast<double>(matrix.values);
     values += static_cast<double>(matrix.values);
   }
   return values > 0 ? bits / values : 0;
 }
 
 absl::Status check(const Model& model, const QuantizeOptions& options, const std::string& out) {
-  if (!out.ends_with(".gguf")) {
-    return invalid_input("{}: give a name that ends in .gguf", out);
+  if (options.bits > 0 && !out.ends_with(".gguf")) {
+    return invalid_input("{}: mixes of formats are for .gguf files; give a name that ends so", out);
   }
   if (model.spec.quantize_activations) {
     return unsupported("BitNet models are quantised already");
@@ -235,8 +298,8 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
                                                    const QuantizeOptions& options) {
   BRISK_ASSIGN_OR_RETURN(const auto source,
                          open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
-  BRISK_ASSIGN_OR_RETURN(const FormatChoice choice, FormatChoice::parse(options.scheme));
-  auto formats = choose_formats(*source, choice);
+  BRISK_RETURN_IF_ERROR(check_container(options.scheme, out));
+  auto formats = choose_formats(*source, options.scheme, out);
   if (!formats.ok()) return annotate(formats.status(), in);
   auto opened = make_editable_model(source, model_name_of(in));
   if (!opened.ok()) return annotate(opened.status(), in);
@@ -264,6 +327,7 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
   const Checkpoint edited = quantizer.edit().edited();
   ConvertOptions writing;
   writing.threads = threads;
+  if (scaled_scheme(options.scheme).has_value()) writing.dtype = options.scheme;  // keeps codes
   BRISK_ASSIGN_OR_RETURN(const ConvertResult written, write_checkpoint(edited, in, out, writing));
   result.bytes = written.bytes;
   result.matrices = quantizer.take_matrices();

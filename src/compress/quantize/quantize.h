@@ -39,7 +39,7 @@ absl::StatusOr<QuantizeMethod> parse_quantize_method(std::string_view name);
 std::string quantize_method_choices();
 
 struct QuantizeOptions {
-  std::string scheme = "q4_0";  // a FormatChoice
+  std::string scheme = "q4_0";  // a FormatChoice or a scaled_scheme
   // Not 0: instead of the scheme a format for each matrix, this many bits a weight on average, by
   // what each does to the predictions (mixed.h). Needs calibration texts.
   double bits = 0;
@@ -56,8 +56,9 @@ struct QuantizeOptions {
 // What became of one matrix.
 struct QuantizedMatrix {
   std::string name;
-  DType dtype = DType::kF32;
+  std::string format;  // "q4_0", "int4-g128", "bf16"
   int64_t values = 0;
+  double bits = 0;            // of a weight
   double relative_error = 0;  // sum of squared differences over sum of squares
 };
 
@@ -69,9 +70,11 @@ struct QuantizeResult {
 };
 
 // `in`: any checkpoint in float formats, or in others whose values are then rounded again; `out`: a
-// name that ends in .gguf. Memory: one layer as f32, the states of the calibration tokens, and the
-// weights that are written. A pure function of its input: the same bytes with any number of
-// threads. Errors: InvalidArgument for weights that are not finite, naming the tensor.
+// name that ends in .gguf for block formats, a directory for scaled_schemes, either for floats.
+// What is stored is the codes and scales that the method chose. Memory: one layer as f32, the
+// states of the calibration tokens, and the weights that are written. A pure function of its input:
+// the same bytes with any number of threads. Errors: InvalidArgument for weights that are not
+// finite, naming the tensor, and for formats that `out` or the model's rows cannot have.
 absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const std::string& out,
                                                    const QuantizeOptions& options);
 

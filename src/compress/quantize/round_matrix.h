@@ -1,5 +1,7 @@
-// A matrix of weights to a format's bytes, by any of the methods.
+// A matrix of weights to the codes of what it is stored as, by any of the methods.
 #pragma once
+
+#include <absl/status/statusor.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -12,19 +14,19 @@
 namespace brisk {
 
 struct MatrixRounding {
-  DType dtype = DType::kF32;
   RoundingMethod method = RoundingMethod::kNearest;
   const InputStatistics* statistics = nullptr;  // null: nothing is known of the inputs
   const InverseFactor* factor = nullptr;        // of the inputs; null: errors are not made up for
 };
 
-// Writes the rows to `bytes` and returns the squared error relative to the squares of the weights.
-// What `matrix` holds is used up.
-double round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix, std::byte* bytes,
-                    ThreadTeam& team);
+// Writes the rows to `out` and returns the squared error relative to the squares of the weights.
+// What `matrix` holds is used up. Errors: InvalidArgument where scales cannot be as large as the
+// weights need.
+absl::StatusOr<double> round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix,
+                                    const StoredRows& out, ThreadTeam& team);
 
 // What one row would decode to; GPTQ is taken for a search weighed by importance.
-void round_row(DType dtype, RoundingMethod method, const float* row, const float* importance,
-               int64_t depth, float* out);
+void round_row(const MatrixFormat& format, RoundingMethod method, std::span<const float> row,
+               const float* importance, float* out);
 
 }  // namespace brisk

@@ -29,7 +29,6 @@ using TryRounding = std::function<void(const WorkingMatrix& matrix, const float*
                                        const float* importance, float* out)>;
 
 struct SmoothInput {
-  InputSite site = InputSite::kAttention;
   const InputStatistics* statistics = nullptr;
   std::vector<WorkingMatrix*> matrices;  // all products of that input
 };

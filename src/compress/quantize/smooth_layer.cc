@@ -19,15 +19,14 @@ class LayerSmoother {
 
   absl::Status run() {
     BRISK_RETURN_IF_ERROR(into_norm(weights_.q, {&weights_.q, &weights_.k, &weights_.v},
-                                    InputSite::kAttention, names_.attention_norm,
-                                    weights_.attention_norm));
+                                    names_.attention_norm, weights_.attention_norm));
     const int64_t group = spec_.heads / spec_.kv_heads;
-    into_rows(weights_.o, InputSite::kAttentionOutput, weights_.v, {group, spec_.head_dim});
+    into_rows(weights_.o, weights_.v, {group, spec_.head_dim});
     if (spec_.layers[job_.layer].routed) return absl::OkStatus();
     const bool gated = !weights_.gate.weight.shape.empty();
-    BRISK_RETURN_IF_ERROR(into_norm(weights_.up, {&weights_.gate, &weights_.up}, InputSite::kMlp,
-                                    names_.ffn_norm, weights_.ffn_norm));
-    if (gated) into_rows(weights_.down, InputSite::kMlpInner, weights_.up, {1, 1});
+    BRISK_RETURN_IF_ERROR(
+        into_norm(weights_.up, {&weights_.gate, &weights_.up}, names_.ffn_norm, weights_.ffn_norm));
+    if (gated) into_rows(weights_.down, weights_.up, {1, 1});
     return absl::OkStatus();
   }
 
@@ -40,10 +39,9 @@ class LayerSmoother {
   }
 
   // Chooses the factors of an input and multiplies its matrices by them.
-  std::vector<float> scale_input(InputStatistics& statistics, InputSite site,
-                                 std::span<const Linear* const> users, FactorGroups groups) {
+  std::vector<float> scale_input(InputStatistics& statistics, std::span<const Linear* const> users,
+                                 FactorGroups groups) {
     SmoothInput input;
-    input.site = site;
     input.statistics = &statistics;
     for (const Linear* user : users) {
       if (WorkingMatrix* matrix = matrix_of(*user)) input.matrices.push_back(matrix);
@@ -56,14 +54,13 @@ class LayerSmoother {
   }
 
   absl::Status into_norm(const Linear& any, std::initializer_list<const Linear*> users,
-                         InputSite site, const std::string& pattern, NormWeights& norm) {
+                         const std::string& pattern, NormWeights& norm) {
     const std::string name = with_number(pattern, static_cast<int64_t>(job_.layer));
     const NamedTensor* stored = job_.model->checkpoint->find_weight(name);
     InputStatistics* statistics = job_.collector->of(any);
     if (statistics == nullptr || norm.weight.empty()) return absl::OkStatus();
     if (stored == nullptr) return invalid_input("the checkpoint has no tensor {}", name);
-    const std::vector<float> factors =
-        scale_input(*statistics, site, {users.begin(), users.size()}, {});
+    const std::vector<float> factors = scale_input(*statistics, {users.begin(), users.size()}, {});
     const float shift = spec_.norm == NormKind::kRmsPlusOne ? 1.0f : 0.0f;
     for (size_t i = 0; i < factors.size(); ++i) {
       norm.weight[i] = (norm.weight[i] + shift) / factors[i] - shift;
@@ -75,12 +72,12 @@ class LayerSmoother {
   }
 
   // Inputs of `linear` are what the rows of `maker` make, value heads shared by groups of heads.
-  void into_rows(const Linear& linear, InputSite site, const Linear& maker, FactorGroups groups) {
+  void into_rows(const Linear& linear, const Linear& maker, FactorGroups groups) {
     InputStatistics* statistics = job_.collector->of(linear);
     WorkingMatrix* source = matrix_of(maker);
     if (statistics == nullptr || source == nullptr) return;
     const Linear* const user = &linear;
-    const std::vector<float> factors = scale_input(*statistics, site, {&user, 1}, groups);
+    const std::vector<float> factors = scale_input(*statistics, {&user, 1}, groups);
     std::vector<float> of_rows;
     const int64_t span = groups.kv_group * groups.head_dim;
     for (int64_t i = 0; i < std::ssize(factors); ++i) {

@@ -50,6 +50,7 @@ LinearKernel direct_kernel(const KernelTable& table, DType dtype) {
     case DType::kQ6_K:
     case DType::kIQ4_NL:
     case DType::kMXFP4:
+    case DType::kTQ2_0:
     case DType::kInt8Grouped:
     case DType::kTernaryGrouped:
     case DType::kScaled:

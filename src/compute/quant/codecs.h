@@ -23,6 +23,9 @@ void encode_bf16(const float* in, int64_t values, std::byte* blocks);
 void decode_f64(const std::byte* blocks, int64_t values, float* out);
 void encode_f64(const float* in, int64_t values, std::byte* blocks);
 void decode_f8_e4m3(const std::byte* blocks, int64_t values, float* out);
+// The nearest of e4m3, ties to even; what is beyond 448 becomes that, NaN zero.
+uint8_t f32_to_e4m3(float value);
+float e4m3_to_f32(uint8_t code);
 
 // block32.cc
 void decode_q8_0(const std::byte* blocks, int64_t values, float* out);
@@ -68,6 +71,13 @@ inline float mxfp4_half_scale(std::byte exponent) {
   const uint32_t e = std::to_integer<uint32_t>(exponent);
   return std::bit_cast<float>(e < 2 ? uint32_t{0x00200000} << e : (e - 1) << 23);
 }
+
+// ternary.cc
+void decode_tq2_0(const std::byte* blocks, int64_t values, float* out);
+void encode_tq2_0(const float* in, int64_t values, std::byte* blocks);
+void fit_tq2_0(const GridFit& fit, std::byte* block);
+void grids_tq2_0(const std::byte* block, Grid* grid);
+void store_tq2_0(const int* codes, std::byte* block);
 
 // k_quants.cc
 void decode_q2_k(const std::byte* blocks, int64_t values, float* out);

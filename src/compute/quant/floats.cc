@@ -1,5 +1,6 @@
 // Plain floating-point formats: one value a block.
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "compute/quant/codecs.h"
@@ -51,6 +52,27 @@ void decode_f8_e4m3(const std::byte* blocks, int64_t values, float* out) {
     const uint32_t nan = magnitude == 0x7F ? 0x7FC00000u : 0;
     out[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(value) | nan | (code & 0x80) << 24);
   }
+}
+
+uint8_t f32_to_e4m3(float value) {
+  constexpr float kMost = 448;
+  const float magnitude = std::abs(value) < kMost ? std::abs(value) : kMost;
+  if (!(magnitude > 0) || value != value) return 0;
+  int exponent;
+  std::frexp(magnitude, &exponent);
+  exponent = exponent - 1 < -6 ? -6 : exponent - 1;  // subnormals share the smallest
+  // In eighths of its power of two: 16 is the next power's beginning, below 8 it is subnormal.
+  const auto mantissa = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 3 - exponent)));
+  const int code = (exponent + 7) * 8 + mantissa - 8;
+  if (code == 0) return 0;
+  return static_cast<uint8_t>(code | (value < 0 ? 0x80 : 0));
+}
+
+float e4m3_to_f32(uint8_t code) {
+  const auto byte = static_cast<std::byte>(code);
+  float value;
+  decode_f8_e4m3(&byte, 1, &value);
+  return value;
 }
 
 void decode_f64(const std::byte* blocks, int64_t values, float* out) {

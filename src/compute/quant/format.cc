@@ -11,7 +11,7 @@ namespace brisk {
 namespace {
 
 // One row a format, in the order of DType.
-constexpr std::array<Format, 24> kFormats = {{
+constexpr std::array<Format, 25> kFormats = {{
     {DType::kF32, "f32", 1, 4, quant::decode_f32, quant::encode_f32},
     {DType::kF16, "f16", 1, 2, quant::decode_f16, quant::encode_f16},
     {DType::kBF16, "bf16", 1, 2, quant::decode_bf16, quant::encode_bf16},
@@ -32,6 +32,7 @@ constexpr std::array<Format, 24> kFormats = {{
     {DType::kQ6_K, "q6_k", 256, 210, quant::decode_q6_k, quant::encode_q6_k},
     {DType::kIQ4_NL, "iq4_nl", 32, 18, quant::decode_iq4_nl, nullptr},
     {DType::kMXFP4, "mxfp4", 32, 17, quant::decode_mxfp4, nullptr},
+    {DType::kTQ2_0, "tq2_0", 256, 66, quant::decode_tq2_0, quant::encode_tq2_0},
     {DType::kInt8Grouped, "int8_grouped", 1, 1, nullptr, nullptr},
     {DType::kTernaryGrouped, "ternary_grouped", 4, 1, nullptr, nullptr},
     {DType::kScaled, "scaled", 1, 1, nullptr, nullptr},

@@ -16,6 +16,7 @@ constexpr GridFormat kGridFormats[] = {
     {DType::kQ5_1, 32, 32, quant::fit_q5_1, quant::grids_q5_1, quant::store_q5_1},
     {DType::kQ4_K, 256, 32, quant::fit_q4_k, quant::grids_q4_k, quant::store_q4_k},
     {DType::kQ6_K, 256, 16, quant::fit_q6_k, quant::grids_q6_k, quant::store_q6_k},
+    {DType::kTQ2_0, 256, 256, quant::fit_tq2_0, quant::grids_tq2_0, quant::store_tq2_0},
 };
 
 struct Encoding {
@@ -43,7 +44,13 @@ void encode(const Encoding& encoding, const float* in, int64_t values, std::byte
 }  // namespace
 
 int Grid::nearest_code(float value) const {
+  if (is_e4m3) return quant::f32_to_e4m3(value * inverse);
   return quant::nearest((value - offset) * inverse, code_min, code_max);
+}
+
+float Grid::value_of(int code) const {
+  if (is_e4m3) return step * quant::e4m3_to_f32(static_cast<uint8_t>(code));
+  return step * static_cast<float>(code) + offset;
 }
 
 const GridFormat* grid_format(DType dtype) {

@@ -10,16 +10,18 @@
 
 namespace brisk {
 
-// value = step * code + offset, for whole codes of [code_min, code_max].
+// value = step * code + offset, for whole codes of [code_min, code_max]; or, of fp8, step * what
+// the byte means.
 struct Grid {
   float step = 0;
   float inverse = 0;  // 1 / step, or 0 where that is not finite
   float offset = 0;
   int code_min = 0;
   int code_max = 0;
+  bool is_e4m3 = false;
 
   int nearest_code(float value) const;
-  float value_of(int code) const { return step * static_cast<float>(code) + offset; }
+  float value_of(int code) const;
 };
 
 // The values that a block's grids are chosen for.

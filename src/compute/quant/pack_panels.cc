@@ -13,11 +13,13 @@ namespace {
 
 // --- Codes as panels hold them: the stored ones, or others that mean the same weight. ---
 
-// What is added to the codes of a format: those of 5 and 3 bits take the place of 8 and 6 bits, and
-// codes without an offset begin at 128, so that nothing has to be taken off their minimum.
+// What is added to the codes of a format: those of 5, 3 and 2 bits take the place of 8, 6 and 4
+// bits, and codes without an offset begin at 128, so that nothing has to be taken off their
+// minimum.
 uint8_t code_shift(DType dtype) {
   if (dtype == DType::kQ5_0) return 128 - 16;
   if (dtype == DType::kQ3_K) return 32 - 4;
+  if (dtype == DType::kTQ2_0) return 8 - 1;
   if (dtype == DType::kQ4_1 || dtype == DType::kQ5_1) return 128;
   return 0;
 }
@@ -154,6 +156,7 @@ std::optional<PanelFormat> panel_format_for(const Tensor& matrix) {
   if (matrix.shape.empty() || matrix.shape.back() % kGroupInputs != 0) return std::nullopt;
   switch (matrix.dtype) {
     case DType::kQ4_0:
+    case DType::kTQ2_0:
       return PanelFormat::kQ4_0;
     case DType::kQ8_0:
     case DType::kQ5_0:

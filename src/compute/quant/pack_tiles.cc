@@ -199,6 +199,7 @@ std::optional<TileFormat> tile_format_for(const Tensor& matrix) {
     case DType::kScaled:
       return format_of_scaled(matrix);
     case DType::kQ2_K:            // a minimum for every 16 inputs
+    case DType::kTQ2_0:           // small enough; decoded
     case DType::kInt8Grouped:     // llama2.c: small models, run exactly
     case DType::kTernaryGrouped:  // BitNet rounds its activations in its own way
     case DType::kF64:

@@ -43,6 +43,48 @@ double round_to(const float* in, const float* importance, int count, AffineFit f
   return error;
 }
 
+// The same for fits with a zero point: shows each, and what least squares makes of its codes.
+class ZeroPointSearch {
+ public:
+  ZeroPointSearch(std::span<const float> values, const float* importance, int code_max)
+      : values_(values), importance_(importance), code_max_(code_max) {}
+
+  void consider(ZeroPointFit fit) {
+    const double refined = try_fit(fit);
+    if (!(refined > 0)) return;
+    fit.scale = static_cast<float>(refined);
+    try_fit(fit);
+  }
+  ZeroPointFit best() const { return best_; }
+
+ private:
+  // The scale with the least error for the codes that `fit` leads to.
+  double try_fit(ZeroPointFit fit) {
+    const float inverse = inverse_or_zero(fit.scale);
+    double error = 0, codes_codes = 0, codes_values = 0;
+    for (size_t i = 0; i < values_.size(); ++i) {
+      const int code = nearest(values_[i] * inverse, -fit.zero, code_max_ - fit.zero);
+      const double w = importance_ == nullptr ? 1.0 : static_cast<double>(importance_[i]);
+      const auto x = static_cast<double>(values_[i]);
+      const double difference = static_cast<double>(fit.scale) * code - x;
+      error += w * difference * difference;
+      codes_codes += w * code * code;
+      codes_values += w * code * x;
+    }
+    if (error < best_error_) {
+      best_error_ = error;
+      best_ = fit;
+    }
+    return codes_codes > 0 ? codes_values / codes_codes : 0;
+  }
+
+  const std::span<const float> values_;
+  const float* const importance_;
+  const int code_max_;
+  ZeroPointFit best_;
+  double best_error_ = INFINITY;
+};
+
 // Keeps the best of the fits it is shown, and of what least squares makes of each.
 class Search {
  public:
@@ -114,6 +156,33 @@ AffineFit search_affine(const float* in, const float* importance, int count, int
       } else {
         search.consider({.step = static_cast<float>(step), .offset = static_cast<float>(below)});
       }
+    }
+  }
+  return search.best();
+}
+
+ZeroPointFit search_zero_point(std::span<const float> values, const float* importance, int code_max,
+                               std::optional<int> fixed_zero) {
+  float low = 0, high = 0;
+  for (const float value : values) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  const float largest = std::max(-low, high);
+  if (!(largest > 0) || !std::isfinite(largest)) return {.zero = fixed_zero.value_or(0)};
+  ZeroPointSearch search(values, importance, code_max);
+  if (fixed_zero.has_value()) {
+    for (int percent = 106; percent >= 48; percent -= percent > 90 ? 2 : 4) {
+      const float reach = largest * static_cast<float>(percent) / 100;
+      search.consider({reach / static_cast<float>(code_max - *fixed_zero), *fixed_zero});
+    }
+    return search.best();
+  }
+  for (const float cut_low : {0.0f, 0.05f, 0.1f, 0.15f, 0.2f, 0.25f}) {
+    for (const float cut_high : {0.0f, 0.05f, 0.1f, 0.15f, 0.2f, 0.25f}) {
+      const float from = low * (1 - cut_low), to = high * (1 - cut_high);
+      const float scale = (to - from) / static_cast<float>(code_max);
+      search.consider({scale, nearest(-from * inverse_or_zero(scale), 0, code_max)});
     }
   }
   return search.best();

@@ -2,6 +2,9 @@
 // and more of the range, each refitted by least squares to the codes it leads to.
 #pragma once
 
+#include <optional>
+#include <span>
+
 namespace brisk::quant {
 
 // values ~ step * code - offset.
@@ -19,5 +22,14 @@ float search_symmetric(const float* in, const float* importance, int count, int 
 // With code in [0, code_max]. `offset_min`: 0 where the format cannot store negative offsets.
 AffineFit search_affine(const float* in, const float* importance, int count, int code_max,
                         float offset_min);
+
+// values ~ scale * (code - zero), code and zero in [0, code_max], scale > 0: what integer zero
+// points can do. `fixed_zero`: the only one. Of zeros the scale is 0.
+struct ZeroPointFit {
+  float scale = 0;
+  int zero = 0;
+};
+ZeroPointFit search_zero_point(std::span<const float> values, const float* importance, int code_max,
+                               std::optional<int> fixed_zero);
 
 }  // namespace brisk::quant

@@ -99,6 +99,16 @@ void read_q3_k(const std::byte* stored, StoredCodes* out) {
   }
 }
 
+// From input `within` of a block on.
+void read_tq2_0(const std::byte* stored, int within, StoredCodes* out) {
+  for (int g = 0; g < out->groups; ++g) out->halves[static_cast<size_t>(g)] = stored + 64;
+  for (int i = 0; i < 32 * out->groups; ++i) {
+    const int at = within + i;
+    out->codes[static_cast<size_t>(i)] =
+        u8(stored + at / 128 * 32 + at % 32) >> (at % 128 / 32 * 2) & 3;
+  }
+}
+
 // f16 scale and minimum, then (q5_1) fifth bits, then the codes.
 void read_with_minimum(DType dtype, const std::byte* stored, StoredCodes* out) {
   out->halves = {stored, stored + 2};
@@ -134,6 +144,8 @@ void read_codes(const Tensor& matrix, int64_t row, int64_t input, int groups, St
     case DType::kQ4_1:
     case DType::kQ5_1:
       return read_with_minimum(matrix.dtype, stored, out);
+    case DType::kTQ2_0:
+      return read_tq2_0(stored, static_cast<int>(input % kSuper), out);
     case DType::kMXFP4:
       out->scale = quant::mxfp4_half_scale(stored[0]);
       return read_nibbles(stored + 1, 0, out->codes.data());

@@ -28,6 +28,7 @@ enum class DType : uint8_t {
   kQ6_K,
   kIQ4_NL,
   kMXFP4,
+  kTQ2_0,  // ternary: -1, 0 or 1 times the block's scale
   // Values whose scales are an array of their own (Tensor::scales, Tensor::scale_group).
   kInt8Grouped,     // llama2.c version 2: int8, one f32 scale per group of consecutive values
   kTernaryGrouped,  // four {-1, 0, 1} a byte, lowest bits first, each a two's complement number

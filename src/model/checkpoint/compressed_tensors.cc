@@ -33,14 +33,14 @@ absl::Status append_scales(DType dtype, const std::vector<float>& scales,
   return writer.append(std::as_bytes(std::span(halves)));
 }
 
-absl::Status append_packed(const IntScheme& scheme, const IntCodes& matrix,
+absl::Status append_packed(const ScaledScheme& scheme, const ScaledCodes& matrix,
                            TensorFileWriter& writer) {
   const auto words = packed_words(scheme.bits, matrix.codes, matrix.inputs);
   BRISK_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(words))));
   BRISK_RETURN_IF_ERROR(append_scales(scheme.scale_dtype, matrix.scales, writer));
   if (!scheme.symmetric) {
     // Packed along the outputs: the words of what is transposed, transposed.
-    const int64_t groups = int_groups(scheme, matrix.inputs);
+    const int64_t groups = scaled_groups(scheme, matrix.inputs);
     const auto across = transposed(matrix.zeros, matrix.outputs, groups);
     const auto packed = packed_words(scheme.bits, across, matrix.outputs);
     const auto zeros = transposed(packed, groups, std::ssize(packed) / groups);
@@ -50,10 +50,11 @@ absl::Status append_packed(const IntScheme& scheme, const IntCodes& matrix,
   return writer.append(std::as_bytes(std::span(shape)));
 }
 
-// Bytes are signed in the file.
-absl::Status append_signed(const IntScheme& scheme, const IntCodes& matrix,
-                           TensorFileWriter& writer) {
+// A byte a weight; integers are signed in the file.
+absl::Status append_bytes(const ScaledScheme& scheme, const ScaledCodes& matrix,
+                          TensorFileWriter& writer) {
   const auto append = [&](const std::vector<uint8_t>& codes) {
+    if (scheme.is_float) return writer.append(std::as_bytes(std::span(codes)));
     std::vector<uint8_t> bytes;
     bytes.reserve(codes.size());
     for (const uint8_t code : codes) bytes.push_back(code ^ 0x80);
@@ -66,10 +67,10 @@ absl::Status append_signed(const IntScheme& scheme, const IntCodes& matrix,
 }
 
 // compressed-tensors' QuantizationArgs.
-Json arguments(int bits, std::string_view strategy, bool symmetric, bool dynamic) {
-  return {{"num_bits", bits},
-          {"type", "int"},
-          {"symmetric", symmetric},
+Json arguments(const ScaledScheme& scheme, std::string_view strategy, bool dynamic) {
+  return {{"num_bits", dynamic ? 8 : scheme.bits},
+          {"type", scheme.is_float ? "float" : "int"},
+          {"symmetric", dynamic || scheme.symmetric},
           {"strategy", strategy},
           {"group_size", nullptr},
           {"block_structure", nullptr},
@@ -81,10 +82,10 @@ Json arguments(int bits, std::string_view strategy, bool symmetric, bool dynamic
 
 }  // namespace
 
-std::vector<TensorPlan> int_matrix_plans(const IntScheme& scheme, const std::string& name,
-                                         int64_t outputs, int64_t inputs) {
+std::vector<TensorPlan> scaled_matrix_plans(const ScaledScheme& scheme, const std::string& name,
+                                            int64_t outputs, int64_t inputs) {
   BRISK_CHECK(name.ends_with("weight"));
-  const int64_t groups = int_groups(scheme, inputs), each = 32 / scheme.bits;
+  const int64_t groups = scaled_groups(scheme, inputs), each = 32 / scheme.bits;
   const auto plan = [&](std::string_view ending, DType dtype, std::vector<int64_t> shape) {
     return TensorPlan{
         .name = name + std::string(ending), .dtype = dtype, .shape = std::move(shape)};
@@ -92,7 +93,8 @@ std::vector<TensorPlan> int_matrix_plans(const IntScheme& scheme, const std::str
   std::vector<TensorPlan> plans;
   const TensorPlan scales = plan("_scale", scheme.scale_dtype, {outputs, groups});
   if (scheme.bits == 8) {
-    plans = {plan("", DType::kI8, {outputs, inputs}), scales};
+    const DType codes = scheme.is_float ? DType::kF8E4M3 : DType::kI8;
+    plans = {plan("", codes, {outputs, inputs}), scales};
     if (!scheme.symmetric) plans.push_back(plan("_zero_point", DType::kI8, {outputs, groups}));
     return plans;
   }
@@ -104,24 +106,26 @@ std::vector<TensorPlan> int_matrix_plans(const IntScheme& scheme, const std::str
   return plans;
 }
 
-absl::Status append_int_matrix(const IntScheme& scheme, const IntCodes& matrix,
-                               TensorFileWriter& writer) {
-  const auto groups = static_cast<size_t>(matrix.outputs * int_groups(scheme, matrix.inputs));
+absl::Status append_scaled_matrix(const ScaledScheme& scheme, const ScaledCodes& matrix,
+                                  TensorFileWriter& writer) {
+  const auto groups = static_cast<size_t>(matrix.outputs * scaled_groups(scheme, matrix.inputs));
   BRISK_CHECK(matrix.codes.size() == static_cast<size_t>(matrix.outputs * matrix.inputs));
   BRISK_CHECK(matrix.scales.size() == groups);
   BRISK_CHECK(matrix.zeros.size() == (scheme.symmetric ? 0 : groups));
-  return scheme.bits == 8 ? append_signed(scheme, matrix, writer)
+  return scheme.bits == 8 ? append_bytes(scheme, matrix, writer)
                           : append_packed(scheme, matrix, writer);
 }
 
-Json quantization_config_of(const IntScheme& scheme, const std::vector<std::string>& ignored) {
-  Json weights = arguments(scheme.bits, scheme.group == 0 ? "channel" : "group", scheme.symmetric,
-                           /*dynamic=*/false);
+Json quantization_config_of(const ScaledScheme& scheme, const std::vector<std::string>& ignored) {
+  Json weights = arguments(scheme, scheme.group == 0 ? "channel" : "group", /*dynamic=*/false);
   if (scheme.group > 0) weights["group_size"] = scheme.group;
   const Json inputs =
-      scheme.rounds_activations ? arguments(8, "token", true, /*dynamic=*/true) : Json(nullptr);
+      scheme.rounds_activations ? arguments(scheme, "token", /*dynamic=*/true) : Json(nullptr);
+  const char* const format = scheme.is_float    ? "float-quantized"
+                             : scheme.bits == 8 ? "int-quantized"
+                                                : "pack-quantized";
   return {{"quant_method", "compressed-tensors"},
-          {"format", scheme.bits == 8 ? "int-quantized" : "pack-quantized"},
+          {"format", format},
           {"quantization_status", "compressed"},
           {"kv_cache_scheme", nullptr},
           {"ignore", ignored},

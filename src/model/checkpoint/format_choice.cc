@@ -5,12 +5,12 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
-#include "compute/quant/int_codes.h"
+#include "compute/quant/scaled_scheme.h"
 
 namespace brisk {
 namespace {
 
-constexpr std::string_view kMix = "q4_k_m";
+constexpr std::string_view kQ4KM = "q4_k_m", kTernary = "ternary";
 
 DType fitting(DType wanted, int64_t row) {
   if (row % format_of(wanted).block_values == 0) return wanted;
@@ -36,6 +36,12 @@ DType q4_k_m(std::string_view name, int64_t layers, bool tied) {
   return better ? DType::kQ6_K : DType::kQ4_K;
 }
 
+// llama.cpp's TQ2_0: embeddings and head, which three levels would ruin, have more.
+DType ternary(std::string_view name, int64_t /*layers*/, bool tied) {
+  if (name == "output.weight" || (tied && name == "token_embd.weight")) return DType::kQ6_K;
+  return name == "token_embd.weight" ? DType::kQ4_K : DType::kTQ2_0;
+}
+
 }  // namespace
 
 std::string format_choices() {
@@ -43,31 +49,33 @@ std::string format_choices() {
   for (const Format& format : formats()) {
     if (format.encode != nullptr) names += fmt::format("{}, ", format.name);
   }
-  return names + std::string(kMix);
+  return names + fmt::format("{}, {}", kQ4KM, kTernary);
 }
 
 absl::StatusOr<FormatChoice> FormatChoice::parse(std::string_view name) {
-  if (name == kMix) return FormatChoice(std::string(name), true, DType::kQ4_K);
+  if (name == kQ4KM) return FormatChoice(name, q4_k_m, DType::kQ4_K);
+  if (name == kTernary) return FormatChoice(name, ternary, DType::kTQ2_0);
   const std::optional<DType> dtype = dtype_from_name(name);
   if (!dtype.has_value() || format_of(*dtype).encode == nullptr) {
     return invalid_input(
         "the format \"{}\" cannot be written; these can: {}; in a directory also {}", name,
-        format_choices(), int_scheme_names());
+        format_choices(), scaled_scheme_names());
   }
-  return FormatChoice(std::string(format_of(*dtype).name), false, *dtype);
+  return FormatChoice(format_of(*dtype).name, nullptr, *dtype);
 }
 
 DType FormatChoice::of(const TensorPlan& tensor, int64_t layers, bool tied) const {
   const bool router = tensor.name.find("ffn_gate_inp") != std::string::npos;
   if (tensor.shape.size() < 2 || router) return DType::kF32;
-  const DType wanted = mix_ ? q4_k_m(tensor.name, layers, tied) : dtype_;
+  const DType wanted = mix_ != nullptr ? mix_(tensor.name, layers, tied) : dtype_;
   return fitting(wanted, tensor.shape.back());
 }
 
 uint32_t FormatChoice::file_type() const {
   constexpr std::pair<std::string_view, uint32_t> kTypes[] = {
-      {"f32", 0},  {"f16", 1},   {"q4_0", 2}, {"q4_1", 3},  {"q8_0", 7},  {"q5_0", 8},
-      {"q5_1", 9}, {"q4_k", 14}, {kMix, 15},  {"q6_k", 18}, {"bf16", 32},
+      {"f32", 0},   {"f16", 1},     {"q4_0", 2},   {"q4_1", 3}, {"q8_0", 7},
+      {"q5_0", 8},  {"q5_1", 9},    {"q4_k", 14},  {kQ4KM, 15}, {"q6_k", 18},
+      {"bf16", 32}, {kTernary, 37}, {"tq2_0", 37},
   };
   for (const auto& [known, number] : kTypes) {
     if (known == name_) return number;

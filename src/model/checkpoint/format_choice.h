@@ -13,7 +13,8 @@ namespace brisk {
 
 class FormatChoice {
  public:
-  // `name`: an element format that brisk can encode ("f16", "q4_0", ...) or the mix "q4_k_m".
+  // `name`: an element format that brisk can encode ("f16", "q4_0", ...) or one of the mixes
+  // "q4_k_m" and "ternary".
   // Errors: InvalidArgument with the names that exist.
   static absl::StatusOr<FormatChoice> parse(std::string_view name);
 
@@ -21,19 +22,23 @@ class FormatChoice {
   // of experts are f32. Rows that do not fill the format's blocks get one with smaller blocks.
   DType of(const TensorPlan& tensor, int64_t layers, bool tied) const;
 
+  bool is_ternary() const { return dtype_ == DType::kTQ2_0; }
+
   // llama.cpp's number for the format of most of a file (general.file_type).
   uint32_t file_type() const;
 
  private:
-  FormatChoice(std::string name, bool mix, DType dtype)
-      : name_(std::move(name)), mix_(mix), dtype_(dtype) {}
+  using Mix = DType (*)(std::string_view name, int64_t layers, bool tied);
+
+  FormatChoice(std::string_view name, Mix mix, DType dtype)
+      : name_(name), mix_(mix), dtype_(dtype) {}
 
   std::string name_;
-  bool mix_;
+  Mix mix_;  // of tensors by their GGUF names; null: all are dtype_
   DType dtype_;
 };
 
-// "f32, f16, ..., q4_k_m".
+// "f32, f16, ..., q4_k_m, ternary".
 std::string format_choices();
 
 }  // namespace brisk

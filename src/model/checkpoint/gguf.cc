@@ -21,12 +21,13 @@ constexpr int64_t kAlignmentMax = 1 << 20;
 constexpr int kNestingMax = 4;
 constexpr uint32_t kExtentsMax = 4;
 
-constexpr std::array<std::pair<uint32_t, DType>, 20> kGgmlTypes = {{
+constexpr std::array<std::pair<uint32_t, DType>, 21> kGgmlTypes = {{
     {0, DType::kF32},     {1, DType::kF16},   {2, DType::kQ4_0},  {3, DType::kQ4_1},
     {6, DType::kQ5_0},    {7, DType::kQ5_1},  {8, DType::kQ8_0},  {10, DType::kQ2_K},
     {11, DType::kQ3_K},   {12, DType::kQ4_K}, {13, DType::kQ5_K}, {14, DType::kQ6_K},
     {20, DType::kIQ4_NL}, {24, DType::kI8},   {25, DType::kI16},  {26, DType::kI32},
-    {27, DType::kI64},    {28, DType::kF64},  {30, DType::kBF16}, {39, DType::kMXFP4},
+    {27, DType::kI64},    {28, DType::kF64},  {30, DType::kBF16}, {35, DType::kTQ2_0},
+    {39, DType::kMXFP4},
 }};
 
 // Bytes of one number of `type`; 0 for strings, arrays and what is no type at all.

@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
-#include "compute/quant/int_codes.h"
+#include "compute/quant/scaled_scheme.h"
 #include "model/checkpoint/compressed_tensors.h"
 #include "model/checkpoint/format_choice.h"
 #include "model/checkpoint/gguf.h"
@@ -20,7 +20,7 @@
 #include "model/checkpoint/safetensors_writer.h"
 #include "model/checkpoint/tensor_encoder.h"
 #include "model/convert/hf_tokenizer.h"
-#include "model/convert/int_rounding.h"
+#include "model/convert/scaled_rounding.h"
 #include "model/convert/target.h"
 #include "model/convert/tensors.h"
 
@@ -63,7 +63,7 @@ absl::Status choose_formats(const Conversion& conversion, const std::optional<Fo
   return absl::OkStatus();
 }
 
-using Rounding = std::optional<IntRounding>;
+using Rounding = std::optional<ScaledRounding>;
 
 // What the file will hold; a matrix of integer codes is several tensors.
 std::vector<TensorPlan> plans_of(const std::vector<ConvertedTensor>& tensors,
@@ -75,7 +75,8 @@ std::vector<TensorPlan> plans_of(const std::vector<ConvertedTensor>& tensors,
       plans.push_back(plan);
       continue;
     }
-    const auto parts = int_matrix_plans(rounding->scheme, plan.name, plan.shape[0], plan.shape[1]);
+    const auto parts =
+        scaled_matrix_plans(rounding->scheme, plan.name, plan.shape[0], plan.shape[1]);
     plans.insert(plans.end(), parts.begin(), parts.end());
   }
   return plans;
@@ -96,8 +97,8 @@ absl::StatusOr<uint64_t> write_tensors(TensorFileWriter& writer,
   for (size_t i = 0; i < tensors.size(); ++i) {
     ConvertedTensor& tensor = tensors[i];
     if (rounding.has_value() && rounding->rounds[i]) {
-      BRISK_ASSIGN_OR_RETURN(const IntCodes codes, round_tensor(rounding->scheme, tensor, team));
-      BRISK_RETURN_IF_ERROR(append_int_matrix(rounding->scheme, codes, writer));
+      BRISK_ASSIGN_OR_RETURN(const ScaledCodes codes, round_tensor(rounding->scheme, tensor, team));
+      BRISK_RETURN_IF_ERROR(append_scaled_matrix(rounding->scheme, codes, writer));
       if (options.on_progress) options.on_progress(writer.bytes_written(), total);
       continue;
     }
@@ -205,7 +206,7 @@ absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const s
                                                const std::string& out,
                                                const ConvertOptions& options) {
   std::optional<FormatChoice> choice;
-  const std::optional<IntScheme> scheme = int_scheme(options.dtype);
+  const std::optional<ScaledScheme> scheme = scaled_scheme(options.dtype);
   const bool gguf = out.ends_with(".gguf");
   if (scheme.has_value() && gguf) {
     return invalid_input("{} is a format of Hugging Face directories; give one instead of {}",
@@ -227,7 +228,7 @@ absl::StatusOr<ConvertResult> write_checkpoint(const Checkpoint& source, const s
   }
   Rounding rounding;
   if (scheme.has_value()) {
-    BRISK_ASSIGN_OR_RETURN(rounding, plan_int_rounding(*conversion, *scheme, tensors));
+    BRISK_ASSIGN_OR_RETURN(rounding, plan_scaled_rounding(*conversion, *scheme, tensors));
   }
   BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer,
                          gguf ? begin_gguf(out, *conversion, choice, tensors, result)

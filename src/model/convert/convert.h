@@ -12,7 +12,7 @@
 namespace brisk {
 
 struct ConvertOptions {
-  std::string dtype;           // a FormatChoice or an int_scheme; empty: keep what fits
+  std::string dtype;           // a FormatChoice or an scaled_scheme; empty: keep what fits
   std::string tokenizer_path;  // see OpenOptions
   int threads = 1;
   std::function<void(uint64_t bytes, uint64_t bytes_total)> on_progress;  // may be null

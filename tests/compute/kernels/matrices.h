@@ -51,6 +51,9 @@ inline std::unique_ptr<Stored> random_matrix(Rng& rng, DType dtype, int64_t colu
       case DType::kMXFP4:
         stored->bytes[static_cast<size_t>(at)] = static_cast<std::byte>(118 + rng.next_below(8));
         break;
+      case DType::kTQ2_0:
+        set_half(at + 64);
+        break;
       case DType::kQ4_K:
       case DType::kQ5_K:
       case DType::kQ4_1:

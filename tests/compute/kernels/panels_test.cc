@@ -21,9 +21,9 @@
 namespace brisk {
 namespace {
 
-const DType kPackedTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ5_0, DType::kIQ4_NL,
-                              DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kQ3_K,
-                              DType::kQ4_1, DType::kQ5_1, DType::kMXFP4};
+const DType kPackedTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ5_0,  DType::kIQ4_NL,
+                              DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,  DType::kQ3_K,
+                              DType::kQ4_1, DType::kQ5_1, DType::kMXFP4, DType::kTQ2_0};
 
 int64_t depth_unit(DType dtype) { return std::max(32, format_of(dtype).block_values); }
 

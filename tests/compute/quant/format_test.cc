@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "compute/quant/codecs.h"
+#include "compute/quant/grids.h"
 #include "compute/tensor/half.h"
 
 namespace brisk {
@@ -215,6 +218,74 @@ TEST(F8E4M3, HasSubnormalsAndNoInfinities) {
     float out = 1;
     format_of(DType::kF8E4M3).decode(&byte, 1, &out);
     EXPECT_TRUE(std::isnan(out)) << code;
+  }
+}
+
+TEST(F8E4M3, RoundsToTheNearest) {
+  std::vector<float> levels;
+  for (int code = 0; code < 127; ++code) {
+    const auto byte = static_cast<uint8_t>(code);
+    levels.push_back(quant::e4m3_to_f32(byte));
+    EXPECT_EQ(quant::f32_to_e4m3(levels.back()), byte);
+    EXPECT_EQ(quant::f32_to_e4m3(-levels.back()), code == 0 ? 0 : code | 0x80);
+  }
+  Rng rng(3);
+  for (int i = 0; i < 20000; ++i) {
+    const float value = static_cast<float>(rng.next_gaussian()) *
+                        std::exp2(static_cast<float>(rng.next_below(20)) - 11);
+    const float rounded = quant::e4m3_to_f32(quant::f32_to_e4m3(value));
+    float least = INFINITY;
+    for (const float level : levels) least = std::min(least, std::abs(std::abs(value) - level));
+    EXPECT_EQ(std::abs(value - rounded), least) << value;
+  }
+  // Ties go to even codes, all beyond the largest to that.
+  EXPECT_EQ(quant::f32_to_e4m3(1.0625f), quant::f32_to_e4m3(1.0f));
+  EXPECT_EQ(quant::f32_to_e4m3(1.1875f), quant::f32_to_e4m3(1.25f));
+  EXPECT_EQ(quant::e4m3_to_f32(quant::f32_to_e4m3(1e30f)), 448.0f);
+  EXPECT_EQ(quant::e4m3_to_f32(quant::f32_to_e4m3(-INFINITY)), -448.0f);
+  EXPECT_EQ(quant::f32_to_e4m3(NAN), 0);
+  EXPECT_EQ(quant::f32_to_e4m3(-0.0f), 0);
+}
+
+// Value 0 of the first half is in the lowest bits of byte 0, value 224 in the highest of byte 32.
+TEST(Tq2, HoldsFourValuesAByte) {
+  Bytes block(66, std::byte{0x55});  // zeros
+  block[0] = std::byte{0x56};
+  block[32] = std::byte{0x15};
+  put_f16(block, 64, 0.5f);
+  const auto values = decoded(DType::kTQ2_0, block);
+  for (int i = 0; i < 256; ++i) {
+    const float expected = i == 0 ? 0.5f : i == 224 ? -0.5f : 0.0f;
+    ASSERT_EQ(values[static_cast<size_t>(i)], expected) << i;
+  }
+}
+
+TEST(Tq2, IsSearchedForTheLeastError) {
+  Rng rng(4);
+  std::vector<float> values(256);
+  for (float& value : values) value = static_cast<float>(rng.next_gaussian());
+  const auto loss = [&](const Bytes& block) {
+    const auto back = decoded(DType::kTQ2_0, block);
+    double sum = 0;
+    for (size_t i = 0; i < 256; ++i) {
+      sum += std::pow(static_cast<double>(back[i] - values[i]), 2);
+    }
+    return sum;
+  };
+  Bytes block(66);
+  encode_searched(*grid_format(DType::kTQ2_0), values.data(), nullptr, 256, block.data());
+  const double searched = loss(block);
+  for (int step = 1; step < 200; ++step) {
+    const float scale = 0.02f * static_cast<float>(step);
+    const uint16_t half = f32_to_f16(scale);
+    Bytes other(66);
+    std::memcpy(other.data() + 64, &half, 2);
+    int codes[256];
+    for (size_t i = 0; i < 256; ++i) {
+      codes[i] = std::clamp(static_cast<int>(std::lround(values[i] / scale)), -1, 1);
+    }
+    grid_format(DType::kTQ2_0)->store(codes, other.data());
+    EXPECT_LE(searched, loss(other) * 1.001) << scale;
   }
 }
 

@@ -1,4 +1,4 @@
-#include "model/convert/int_rounding.h"
+#include "model/convert/scaled_rounding.h"
 
 #include <algorithm>
 
@@ -28,17 +28,33 @@ bool stays(const TensorNames& names, const std::string& name) {
   return false;
 }
 
+// What scales are stored in: where a matrix is in the scheme already, as there, so that it can
+// stay; else f16 where all matrices are.
+DType scale_dtype_for(const ScaledScheme& scheme, const std::vector<ConvertedTensor>& tensors) {
+  bool all_f16 = true;
+  for (const ConvertedTensor& tensor : tensors) {
+    for (const Tensor* source : tensor.sources) {
+      if (source->scaled == nullptr || !is_in_scheme(scheme, *source->scaled)) continue;
+      if (source->scaled->scale_dtype != DType::kF32) return source->scaled->scale_dtype;
+    }
+    const bool matrix = tensor.plan.shape.size() == 2 && tensor.plan.name.ends_with(".weight");
+    if (matrix) all_f16 &= tensor.plan.dtype == DType::kF16;
+  }
+  return all_f16 ? DType::kF16 : DType::kBF16;
+}
+
 }  // namespace
 
-absl::StatusOr<IntRounding> plan_int_rounding(const Conversion& conversion, const IntScheme& scheme,
-                                              const std::vector<ConvertedTensor>& tensors) {
+absl::StatusOr<ScaledRounding> plan_scaled_rounding(const Conversion& conversion,
+                                                    const ScaledScheme& scheme,
+                                                    const std::vector<ConvertedTensor>& tensors) {
   const std::string& family = conversion.config.architecture;
   if (conversion.names.transposed || family == "bitnet") {
-    return unsupported("{} models cannot be written with integer weights; choose f16 or bf16",
+    return unsupported("{} models cannot be written with scales of their own; choose f16 or bf16",
                        family);
   }
-  IntRounding rounding = {.scheme = scheme, .rounds = {}, .ignored = {}};
-  bool any = false, all_f16 = true;
+  ScaledRounding rounding = {.scheme = scheme, .rounds = {}, .ignored = {}};
+  bool any = false;
   for (const ConvertedTensor& tensor : tensors) {
     const std::string& name = tensor.plan.name;
     const bool matrix = tensor.plan.shape.size() == 2 && name.ends_with(".weight");
@@ -46,7 +62,6 @@ absl::StatusOr<IntRounding> plan_int_rounding(const Conversion& conversion, cons
     const bool stay = stays(conversion.names, name);
     rounding.rounds.push_back(whole && !stay);
     any |= rounding.rounds.back();
-    if (matrix) all_f16 &= tensor.plan.dtype == DType::kF16;
     const bool table = name == conversion.names.embedding || name == conversion.names.positions;
     if (matrix && !rounding.rounds.back() && !table) {
       rounding.ignored.push_back(name.substr(0, name.size() - 7));
@@ -56,22 +71,22 @@ absl::StatusOr<IntRounding> plan_int_rounding(const Conversion& conversion, cons
     return invalid_input("no matrix has rows of whole groups of {}; choose a smaller group",
                          scheme.group);
   }
-  if (all_f16) rounding.scheme.scale_dtype = DType::kF16;
+  rounding.scheme.scale_dtype = scale_dtype_for(scheme, tensors);
   return rounding;
 }
 
-absl::StatusOr<IntCodes> round_tensor(const IntScheme& scheme, const ConvertedTensor& tensor,
-                                      ThreadTeam& team) {
+absl::StatusOr<ScaledCodes> round_tensor(const ScaledScheme& scheme, const ConvertedTensor& tensor,
+                                         ThreadTeam& team) {
   constexpr int64_t kChunkValues = int64_t{1} << 20;  // that a member decodes at a time
   const int64_t outputs = tensor.plan.shape[0], inputs = tensor.plan.shape[1];
   const int64_t chunk = std::max<int64_t>(1, kChunkValues / inputs);
-  if (tensor.sources.size() == 1 && tensor.shift == 0 &&
-      tensor.sources.front()->shape == tensor.plan.shape) {
+  if (tensor.sources.size() == 1 && tensor.shift == 0 && !tensor.transposed &&
+      tensor.sources.front()->shape.back() == inputs) {
     const auto row_of = [&](int64_t output) { return tensor.place_of(output).row; };
-    auto kept = codes_of(scheme, *tensor.sources.front(), row_of);
+    auto kept = codes_of(scheme, *tensor.sources.front(), outputs, row_of);
     if (kept.has_value()) return *std::move(kept);
   }
-  IntCodes codes = sized_codes(scheme, outputs, inputs);
+  ScaledCodes codes = sized_codes(scheme, outputs, inputs);
   std::vector<absl::Status> statuses(static_cast<size_t>(team.size()));
   team.run([&](Worker worker) {
     const Range mine = worker.share(outputs);

@@ -1,5 +1,5 @@
-// Directories of integer codes, written and read back: every matrix is, to the bit, what rounding
-// the source's gives, and the model is the source's but for that.
+// Directories of codes with scales, written and read back: every matrix is, to the bit, what
+// rounding the source's gives, and the model is the source's but for that.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compute/quant/codecs.h"
 #include "compute/quant/format.h"
-#include "compute/quant/int_codes.h"
 #include "compute/quant/pack_panels.h"
+#include "compute/quant/scaled_scheme.h"
 #include "compute/sys/mapped_file.h"
 #include "model/convert/convert.h"
 #include "model/model.h"
@@ -22,13 +23,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class IntConvert : public testing::TestWithParam<std::string> {
+class ScaledConvert : public testing::TestWithParam<std::string> {
  protected:
-  IntConvert()
+  ScaledConvert()
       : source_(fs::path(BRISK_BINARY_DIR "/reference") / "ct-fp8" / "hf"),
         out_(fs::temp_directory_path() /
              fmt::format("brisk_int_convert.{}.{}", ::getpid(), GetParam())) {}
-  ~IntConvert() override { fs::remove_all(out_); }
+  ~ScaledConvert() override { fs::remove_all(out_); }
 
   absl::StatusOr<ConvertResult> convert() const {
     ConvertOptions options;
@@ -46,11 +47,11 @@ std::vector<float> values_of_tensor(const Tensor& tensor) {
   return values;
 }
 
-TEST_P(IntConvert, WritesWhatRoundingGivesAndReadsItBackToTheBit) {
+TEST_P(ScaledConvert, WritesWhatRoundingGivesAndReadsItBackToTheBit) {
   ASSERT_TRUE(convert().ok()) << convert().status();
   const auto source = open_checkpoint(source_.string()), out = open_checkpoint(out_.string());
   ASSERT_TRUE(out.ok()) << out.status();
-  IntScheme scheme = *int_scheme(GetParam());
+  ScaledScheme scheme = *scaled_scheme(GetParam());
   scheme.scale_dtype = DType::kF16;  // as the source's weights
   int rounded = 0;
   for (const NamedTensor& named : (*source)->tensors) {
@@ -62,13 +63,15 @@ TEST_P(IntConvert, WritesWhatRoundingGivesAndReadsItBackToTheBit) {
       const int64_t inputs = written->shape[1];
       const auto codes = round_to_nearest(scheme, expected, inputs);
       ASSERT_TRUE(codes.ok()) << codes.status();
-      const int64_t groups = int_groups(scheme, inputs);
+      const int64_t groups = scaled_groups(scheme, inputs);
       const int64_t width = scheme.group == 0 ? inputs : scheme.group;
       for (size_t i = 0; i < expected.size(); ++i) {
         const auto row = static_cast<int64_t>(i) / inputs, input = static_cast<int64_t>(i) % inputs;
         const auto group = static_cast<size_t>(row * groups + input / width);
         const int zero = codes->zeros.empty() ? 1 << (scheme.bits - 1) : codes->zeros[group];
-        expected[i] = static_cast<float>(codes->codes[i] - zero) * codes->scales[group];
+        const float code = scheme.is_float ? quant::e4m3_to_f32(codes->codes[i])
+                                           : static_cast<float>(codes->codes[i] - zero);
+        expected[i] = code * codes->scales[group];
       }
       ++rounded;
     }
@@ -78,7 +81,7 @@ TEST_P(IntConvert, WritesWhatRoundingGivesAndReadsItBackToTheBit) {
 }
 
 // Rounding again would choose other scales.
-TEST_P(IntConvert, KeepsTheCodesOfWhatIsInTheSchemeAlready) {
+TEST_P(ScaledConvert, KeepsTheCodesOfWhatIsInTheSchemeAlready) {
   ASSERT_TRUE(convert().ok());
   ConvertOptions options;
   options.dtype = GetParam();
@@ -109,27 +112,29 @@ TEST(ConvertedGptq, KeepsItsCodes) {
   fs::remove_all(out);
 }
 
-TEST(ScaledRows, AreTheCodesTheyWereMadeOf) {
+TEST(ScaledTensor, HoldsTheCodesItWasMadeOf) {
   std::vector<float> weights(20 * 64);
   for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i * i % 97));
-  for (const char* name : {"int4-g32", "int4-g64-asym", "w8a8"}) {
-    const IntScheme scheme = *int_scheme(name);
+  for (const char* name : {"int4-g32", "int4-g64-asym", "w8a8", "fp8"}) {
+    const ScaledScheme scheme = *scaled_scheme(name);
     const auto codes = round_to_nearest(scheme, weights, 64);
     ASSERT_TRUE(codes.ok()) << codes.status();
-    const ScaledRows rows = scaled_rows(scheme, *codes);
-    const auto back = codes_of(scheme, rows.tensor, [](int64_t output) { return output; });
+    std::vector<std::byte> memory(static_cast<size_t>(scaled_bytes(scheme, 20, 64)));
+    put_codes(scheme, *codes, 0, 20, memory);
+    const Tensor tensor = scaled_tensor(scheme, 20, 64, memory);
+    const auto back = codes_of(scheme, tensor, 20, [](int64_t output) { return output; });
     ASSERT_TRUE(back.has_value()) << name;
     EXPECT_EQ(back->codes, codes->codes) << name;
     EXPECT_EQ(back->scales, codes->scales) << name;
     EXPECT_EQ(back->zeros, codes->zeros) << name;
-    EXPECT_TRUE(panel_format_for(rows.tensor).has_value()) << name;
-    const std::vector<float> values = values_of_tensor(rows.tensor);
+    EXPECT_EQ(panel_format_for(tensor).has_value(), !scheme.is_float) << name;
+    const std::vector<float> values = values_of_tensor(tensor);
     for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(values[i], weights[i], 0.1) << name;
-    EXPECT_FALSE(codes_of(*int_scheme("int4-g128"), rows.tensor, [](int64_t o) { return o; }));
+    EXPECT_FALSE(codes_of(*scaled_scheme("int4-g128"), tensor, 20, [](int64_t o) { return o; }));
   }
 }
 
-TEST_P(IntConvert, RunsNearTheSource) {
+TEST_P(ScaledConvert, RunsNearTheSource) {
   ASSERT_TRUE(convert().ok());
   const std::vector<int32_t> prompt = {1, 17, 99, 200, 5, 42};
   std::vector<float> logits[2];
@@ -145,13 +150,13 @@ TEST_P(IntConvert, RunsNearTheSource) {
     difference += std::pow(static_cast<double>(logits[1][i] - logits[0][i]), 2);
   }
   // Random weights: no calibration could tell which matter.
-  EXPECT_LT(difference, (GetParam() == "w8a8" ? 0.01 : 0.25) * square);
+  EXPECT_LT(difference, (GetParam() == "w8a8" || GetParam() == "fp8" ? 0.01 : 0.25) * square);
   EXPECT_GT(difference, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Schemes, IntConvert,
+INSTANTIATE_TEST_SUITE_P(Schemes, ScaledConvert,
                          testing::Values("int4-g64", "int4-g32", "int4-g64-asym", "int4-g32-asym",
-                                         "w8a8"),
+                                         "w8a8", "fp8"),
                          [](const auto& row) {
                            std::string name = row.param;
                            for (char& c : name) {
@@ -162,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(Schemes, IntConvert,
 
 TEST(RoundToNearest, SurvivesWhatWeightsMayBe) {
   for (const bool symmetric : {true, false}) {
-    const IntScheme scheme = {.bits = 4, .group = 4, .symmetric = symmetric};
+    const ScaledScheme scheme = {.bits = 4, .group = 4, .symmetric = symmetric};
     // Zeros; subnormal numbers, whose scale is; one sign only.
     const std::vector<float> weights = {0, 0, 0, 0, 1e-44f, 0, 0, 0, 3, 3, 3, 3, -2, -1, -2, -2};
     const auto codes = round_to_nearest(scheme, weights, 16);
@@ -181,7 +186,7 @@ TEST(RoundToNearest, SurvivesWhatWeightsMayBe) {
                 "output 0 has weights that are no numbers; it cannot be rounded to integers");
     }
   }
-  IntScheme halves = {.group = 2, .scale_dtype = DType::kF16};
+  ScaledScheme halves = {.group = 2, .scale_dtype = DType::kF16};
   EXPECT_FALSE(round_to_nearest(halves, std::vector<float>{1e7f, 1}, 2).ok());
 }
 
