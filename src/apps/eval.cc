@@ -46,7 +46,7 @@ struct Options {
 
 // What every model is asked.
 struct Material {
-  std::vector<std::string> documents;
+  std::vector<Document> documents;
   std::vector<ChoiceQuestion> choices;
   std::vector<Suite> suites;
 };
@@ -58,13 +58,10 @@ QualityReport outline(const Options& options) {
     report.text.emplace();
     if (!options.reference.empty()) report.text->divergence.emplace();
   }
-  const auto add = [&](const char* name, bool asked) {
-    if (asked) report.accuracies.push_back({.name = name, .score = {}});
-  };
-  add("tasks", !options.suites.tasks.empty());
-  add("questions", !options.suites.questions.empty());
-  add("choices", !options.choices.empty());
-  add("choices_norm", !options.choices.empty());
+  outline_suites(options.suites, &report);
+  for (const char* name : {"choices", "choices_norm"}) {
+    if (!options.choices.empty()) report.accuracies.push_back({.name = name, .score = {}});
+  }
   return report;
 }
 
@@ -112,9 +109,7 @@ absl::StatusOr<Material> read_material(const Options& options) {
 }
 
 void add_accuracy(const std::string& name, std::vector<bool> right, Evaluation& evaluation) {
-  Accuracy accuracy = {.name = name, .score = {}};
-  for (const bool one : right) accuracy.score.add(one);
-  evaluation.quality.accuracies.push_back(std::move(accuracy));
+  evaluation.quality.accuracies.push_back(accuracy_of(name, right));
   evaluation.right[name] = std::move(right);
 }
 
@@ -285,12 +280,15 @@ CommandAction add_eval(CLI::App& app) {
   app.add_option("--reference", options->reference,
                  "What they are compared with, token by token: a model of the same vocabulary, "
                  "computed in f32");
-  app.add_option("--text", options->text,
-                 "Text to predict: a .jsonl of documents (\"text\"), or any file as one document");
+  app.add_option(
+      "--text", options->text,
+      "Text to predict: a .jsonl of documents (\"text\") or conversations (\"messages\"), or "
+      "any file as one document");
   app.add_option("--choices", options->choices,
                  "Multiple choice by likelihood: a .jsonl of \"query\", \"choices\" and \"gold\"")
       ->type_name("FILE");
   add_suite_options(app, &options->suites);
+  add_server_options(app, &options->suites);
   app.add_option("--show-wrong", options->show_wrong, "Show so many wrong answers")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();

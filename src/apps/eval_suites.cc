@@ -82,6 +82,9 @@ void add_suite_options(CLI::App& app, SuiteOptions* options) {
       ->capture_default_str();
   app.add_option("--chat-template", options->chat_template,
                  "File with a Jinja template, for models without their own");
+}
+
+void add_server_options(CLI::App& app, SuiteOptions* options) {
   app.add_option("--server", options->server,
                  "Ask a server of OpenAI's API instead of a model here: http://127.0.0.1:8000");
   app.add_option("--model", options->server_model, "The server's model; else the first it has");
@@ -102,6 +105,17 @@ absl::StatusOr<std::vector<Suite>> load_suites(const SuiteOptions& options) {
     suites.push_back({"questions", std::move(samples), is_right_number});
   }
   return suites;
+}
+
+void outline_suites(const SuiteOptions& options, QualityReport* report) {
+  if (!options.tasks.empty()) report->accuracies.push_back({.name = "tasks", .score = {}});
+  if (!options.questions.empty()) report->accuracies.push_back({.name = "questions", .score = {}});
+}
+
+Accuracy accuracy_of(const std::string& name, const std::vector<bool>& right) {
+  Accuracy accuracy = {.name = name, .score = {}};
+  for (const bool one : right) accuracy.score.add(one);
+  return accuracy;
 }
 
 absl::StatusOr<SuiteResult> ask_server(const Suite& suite, const SuiteOptions& options,

@@ -13,6 +13,7 @@
 
 #include "apps/task_flags.h"
 #include "compress/evaluate/answer_tasks.h"
+#include "compress/evaluate/quality.h"
 #include "model/kv_memory.h"
 #include "model/model.h"
 #include "tasks/sample.h"
@@ -35,6 +36,8 @@ struct SuiteOptions {
 };
 
 void add_suite_options(CLI::App& app, SuiteOptions* options);
+// To ask a server instead.
+void add_server_options(CLI::App& app, SuiteOptions* options);
 
 // Questions of one kind.
 struct Suite {
@@ -44,6 +47,11 @@ struct Suite {
 };
 
 absl::StatusOr<std::vector<Suite>> load_suites(const SuiteOptions& options);
+
+// Adds what will be asked to a report that shows what will be measured.
+void outline_suites(const SuiteOptions& options, QualityReport* report);
+
+Accuracy accuracy_of(const std::string& name, const std::vector<bool>& right);
 
 struct SuiteResult {
   const Suite* suite = nullptr;

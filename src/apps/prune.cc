@@ -15,7 +15,6 @@
 #include "compress/evaluate/documents.h"
 #include "compress/prune/prune.h"
 #include "compress/prune/structured.h"
-#include "compress/report/quality_json.h"
 
 namespace brisk {
 namespace {
@@ -89,16 +88,11 @@ absl::Status prune_whole_structures(Options& options) {
     BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (options.json) {
-    Json json = to_json(options, result, elapsed.count());
-    if (quality) json["quality"] = to_json(*quality);
-    fmt::print("{}\n", to_text(json));
-  } else {
-    fmt::print("{}: {} of {} parameters: {} layers of {} channels, {} neurons, {} heads; {}\n",
-               options.out, result.parameters, result.parameters_before, result.layers,
-               result.hidden_size, result.ffn_size, result.heads, human_bytes(result.bytes));
-    if (quality) print_quality(*quality);
-  }
+  const std::string summary =
+      fmt::format("{}: {} of {} parameters: {} layers of {} channels, {} neurons, {} heads; {}",
+                  options.out, result.parameters, result.parameters_before, result.layers,
+                  result.hidden_size, result.ffn_size, result.heads, human_bytes(result.bytes));
+  print_published(options.json, to_json(options, result, elapsed.count()), summary, quality);
   return absl::OkStatus();
 }
 
@@ -107,6 +101,7 @@ absl::Status prune(Options& options) {
   options.publish.threads = options.prune.threads;
   if (removes_structures(options.structures)) return prune_whole_structures(options);
   PruneOptions& job = options.prune;
+  job.work_directory = work_directory_of(options.out);
   if (options.method.empty()) options.method = options.calibration.empty() ? "magnitude" : "wanda";
   BRISK_ASSIGN_OR_RETURN(job.method, parse_prune_method(options.method));
   BRISK_ASSIGN_OR_RETURN(job.pattern, parse_sparsity(options.sparsity));
@@ -128,16 +123,11 @@ absl::Status prune(Options& options) {
     BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (options.json) {
-    Json json = to_json(options, result, elapsed.count());
-    if (quality) json["quality"] = to_json(*quality);
-    fmt::print("{}\n", to_text(json));
-  } else {
-    fmt::print("{}: {:.1f} % of the layers' weights are zero, by {}; {}, written in {}\n",
-               options.out, 100 * result.sparsity(), options.method, human_bytes(result.bytes),
-               human_seconds(elapsed.count()));
-    if (quality) print_quality(*quality);
-  }
+  const std::string summary =
+      fmt::format("{}: {:.1f} % of the layers' weights are zero, by {}; {}, written in {}",
+                  options.out, 100 * result.sparsity(), options.method, human_bytes(result.bytes),
+                  human_seconds(elapsed.count()));
+  print_published(options.json, to_json(options, result, elapsed.count()), summary, quality);
   return absl::OkStatus();
 }
 
@@ -181,7 +171,8 @@ CommandAction add_prune(CLI::App& app) {
       ->group("Whole structures");
   app.add_option(
       "--calibration", options->calibration,
-      "Text like what the model will see: a .jsonl of documents (\"text\"), or any file");
+      "Text like what the model will see: a .jsonl of documents (\"text\") or conversations "
+      "(\"messages\"), or any file");
   app.add_option("--windows", job.calibration.windows_max, "Pieces of the text that are used")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "apps/eval_suites.h"
+#include "base/json.h"
 #include "compress/evaluate/quality.h"
 #include "compress/report/gate.h"
 
@@ -19,21 +21,27 @@ struct PublishOptions {
   std::string tokenizer;        // of the model it came from, where that has none
   bool same_vocabulary = true;  // its predictions can be compared with those of where it came from
   int threads = 0;              // 0: all
+  SuiteOptions suites;          // what it is asked
   Gate gate;
 };
 
-// --evaluate and the gate's options.
+// --evaluate, what is asked, and the gate's options.
 void add_publish_options(CLI::App& app, PublishOptions* options);
+
+// Where a command that makes `out` keeps what is finished, so that it can go on after a kill.
+std::string work_directory_of(const std::string& out);
 
 // Calls `make` with a name beside `out` and of its kind, measures what it made by the engine as it
 // would serve it, lets it carry that report, and gives it the name `out`. When something fails, or
-// the gate does not hold (FailedPrecondition, with what was missed), `out` is as it was before.
-// The report; nullopt: nothing was measured.
+// the gate does not hold (FailedPrecondition, with what was missed), `out` is as it was before. The
+// work directory is gone when it returns. A gate on what is not measured is an error before
+// anything is made. The report; nullopt: nothing was measured.
 absl::StatusOr<std::optional<QualityReport>> publish(
     const std::string& in, const std::string& out, const PublishOptions& options,
     const std::function<absl::Status(const std::string& path)>& make);
 
-// What was measured, as lines for people.
-void print_quality(const QualityReport& report);
+// What was made and measured: an object for scripts, or lines for people that begin with `summary`.
+void print_published(bool as_json, Json facts, const std::string& summary,
+                     const std::optional<QualityReport>& quality);
 
 }  // namespace brisk

@@ -14,7 +14,6 @@
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
 #include "compress/quantize/quantize.h"
-#include "compress/report/quality_json.h"
 #include "compute/quant/scaled_scheme.h"
 #include "model/checkpoint/format_choice.h"
 
@@ -50,10 +49,10 @@ Json to_json(const Options& options, const QuantizeResult& result, double second
           {"matrices", matrices}};
 }
 
-void print_result(const Options& options, const QuantizeResult& result, double seconds) {
-  fmt::print("{}: {} by {}, {:.2f} bits per weight, {}, written in {}\n", options.out,
-             options.quantize.bits > 0 ? "a mix" : options.quantize.scheme, options.method,
-             result.bits_per_weight, human_bytes(result.bytes), human_seconds(seconds));
+std::string summary_of(const Options& options, const QuantizeResult& result, double seconds) {
+  return fmt::format("{}: {} by {}, {:.2f} bits per weight, {}, written in {}", options.out,
+                     options.quantize.bits > 0 ? "a mix" : options.quantize.scheme, options.method,
+                     result.bits_per_weight, human_bytes(result.bytes), human_seconds(seconds));
 }
 
 absl::Status quantize(Options& options) {
@@ -69,6 +68,7 @@ absl::Status quantize(Options& options) {
   std::optional<QualityReport> quality;
   options.publish.tokenizer = job.tokenizer_path;
   options.publish.threads = job.threads;
+  job.work_directory = work_directory_of(options.out);
   {
     Progress progress(options.out);
     job.on_progress = [&](std::string_view stage, int64_t done, int64_t total) {
@@ -82,14 +82,8 @@ absl::Status quantize(Options& options) {
     BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (options.json) {
-    Json json = to_json(options, result, elapsed.count());
-    if (quality) json["quality"] = to_json(*quality);
-    fmt::print("{}\n", to_text(json));
-  } else {
-    print_result(options, result, elapsed.count());
-    if (quality) print_quality(*quality);
-  }
+  print_published(options.json, to_json(options, result, elapsed.count()),
+                  summary_of(options, result, elapsed.count()), quality);
   return absl::OkStatus();
 }
 
@@ -127,7 +121,8 @@ CommandAction add_quantize(CLI::App& app) {
                      " (default: importance with a calibration text, else search)");
   app.add_option(
       "--calibration", options->calibration,
-      "Text like what the model will see: a .jsonl of documents (\"text\"), or any file");
+      "Text like what the model will see: a .jsonl of documents (\"text\") or conversations "
+      "(\"messages\"), or any file");
   app.add_option("--windows", job.calibration.windows_max, "Pieces of the text that are used")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();

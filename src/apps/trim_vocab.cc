@@ -11,7 +11,6 @@
 #include "base/status.h"
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
-#include "compress/report/quality_json.h"
 #include "compress/trim/trim_vocab.h"
 
 namespace brisk {
@@ -27,7 +26,10 @@ struct Options {
 };
 
 absl::Status trim(Options& options) {
-  BRISK_ASSIGN_OR_RETURN(const std::vector<std::string> texts, read_documents(options.text));
+  BRISK_ASSIGN_OR_RETURN(const std::vector<Document> documents, read_documents(options.text));
+  // Of a conversation the JSON as a whole: tokens of keys and braces stay, too.
+  std::vector<std::string> texts;
+  for (const Document& document : documents) texts.push_back(document.text);
   options.publish.tokenizer = options.tokenizer;
   options.publish.same_vocabulary = false;
   TrimResult result;
@@ -37,18 +39,14 @@ absl::Status trim(Options& options) {
   };
   BRISK_ASSIGN_OR_RETURN(const std::optional<QualityReport> quality,
                          publish(options.in, options.out, options.publish, make));
-  if (options.json) {
-    Json json = {{"out", options.out},
-                 {"bytes", result.bytes},
-                 {"tokens_before", result.tokens_before},
-                 {"tokens", result.tokens}};
-    if (quality) json["quality"] = to_json(*quality);
-    fmt::print("{}\n", to_text(json));
-  } else {
-    fmt::print("{}: {} of {} tokens, {}\n", options.out, result.tokens, result.tokens_before,
-               human_bytes(result.bytes));
-    if (quality) print_quality(*quality);
-  }
+  const Json facts = {{"out", options.out},
+                      {"bytes", result.bytes},
+                      {"tokens_before", result.tokens_before},
+                      {"tokens", result.tokens}};
+  print_published(options.json, facts,
+                  fmt::format("{}: {} of {} tokens, {}", options.out, result.tokens,
+                              result.tokens_before, human_bytes(result.bytes)),
+                  quality);
   return absl::OkStatus();
 }
 

@@ -73,6 +73,65 @@ class Publishing(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(said, done.stderr)
 
+    def test_tasks_are_asked_before_it_is_published(self):
+        asked = ["--tasks", "copy", "--level", "easy", "--count", "3", "--max-tokens", "16"]
+        done = self.brisk("quantize", "q.gguf", "--scheme", "q8_0", *asked, "--min-task", "0",
+                          "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([a["name"] for a in self.report("q.gguf")["accuracies"]], ["tasks"])
+        done = self.brisk("prune", "p.gguf", "--sparsity", "0.95", "--method", "magnitude", *asked,
+                          "--min-task", "tasks=100")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--min-task", done.stderr)
+        self.assertEqual(self.left(), ["q.gguf"])
+        # Nothing is made when the gate cannot be decided.
+        done = self.brisk("quantize", "r.gguf", "--scheme", "q8_0", "--min-task", "50")
+        self.assertEqual(done.returncode, 1)
+
+    def test_conversations_are_read_through_the_chat_template(self):
+        chats = self.path / "chats.jsonl"
+        line = {"messages": [{"role": "user", "content": "Tell me a story."},
+                             {"role": "assistant", "content": STORY}]}
+        chats.write_text((json.dumps(line) + "\n") * 5)
+        done = self.brisk("quantize", "q.gguf", "--scheme", "q4_0", "--calibration", chats,
+                          "--evaluate", chats, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(done.stdout)
+        self.assertGreater(result["calibration_tokens"], 5 * 20)
+        self.assertEqual(result["quality"]["text"]["documents"], 5)
+        chats.write_text('{"messages": "hello"}\n')
+        done = self.brisk("quantize", "q.gguf", "--calibration", chats)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("line 1", done.stderr)
+        chats.unlink()
+
+    def test_a_killed_run_goes_on_when_it_is_started_again(self):
+        text = self.path / "long.txt"
+        text.write_text(STORY * 200)
+        for out, options in (("q.gguf", ["--scheme", "q4_0", "--method", "gptq"]),
+                             ("d", ["--scheme", "int4-g64", "--method", "awq+gptq"])):
+            options += ["--calibration", text]
+            whole = self.brisk("quantize", "whole-" + out, *options)
+            self.assertEqual(whole.returncode, 0, whole.stderr)
+            steps = self.path / f"{out}.unfinished" / "steps"
+            with subprocess.Popen([BRISK, "quantize", MODEL, str(self.path / out),
+                                   *map(str, options)], stderr=subprocess.DEVNULL) as running:
+                while running.poll() is None:
+                    if steps.exists() and steps.read_bytes().count(b"\n") > 2:
+                        running.kill()
+                        break
+                running.wait()
+            self.assertEqual(running.returncode, -9)
+            self.assertFalse((self.path / out).exists())
+            before = steps.read_bytes().count(b"\n")
+            self.assertGreater(before, 2)
+            again = self.brisk("quantize", out, *options)
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.assertFalse(steps.parent.exists())
+            for name in ["model.safetensors"] if out == "d" else [""]:
+                self.assertEqual((self.path / out / name).read_bytes(),
+                                 (self.path / ("whole-" + out) / name).read_bytes())
+
     def test_limits_on_what_is_not_measured_are_errors(self):
         done = self.brisk("quantize", "q.gguf", "--scheme", "q8_0", "--max-kl", "1")
         self.assertEqual(done.returncode, 1)
@@ -90,6 +149,7 @@ class Publishing(unittest.TestCase):
                 ("quantize", ["--scheme", "q9"], "q4_0"),
                 ("quantize", ["--bits", "3", "--calibration", self.text], "the least"),
                 ("quantize", ["--method", "gptq"], "--calibration"),
+                ("quantize", ["--scheme", "int4-g64"], "directory"),
                 ("prune", ["--sparsity", "5:4"], "2:4"),
                 ("prune", ["--layers", "99", "--calibration", self.text], "layers"),
                 ("prune", ["--neurons", "0.5"], "--calibration"),

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,7 +61,7 @@ class Compressed : public testing::Test {
   }
 
   fs::path directory_;
-  std::vector<std::string> seen_, unseen_;
+  std::vector<Document> seen_, unseen_;
 };
 
 TEST_F(Compressed, ModelsLoseLessWithEveryBetterMethod) {
@@ -178,6 +180,88 @@ TEST_F(Compressed, FilesAreTheSameOnAnyNumberOfThreads) {
   ASSERT_TRUE(quantize_checkpoint(kModel, path("1.gguf"), one).ok());
   ASSERT_TRUE(quantize_checkpoint(kModel, path("3.gguf"), three).ok());
   EXPECT_EQ(read_file(path("1.gguf"), 1 << 24).value(), read_file(path("3.gguf"), 1 << 24).value());
+}
+
+// A child does some layers and is killed; what the second run makes is what one run makes.
+template <class Run>
+void expect_same_after_a_kill(const Run& run, const std::string& whole, const std::string& resumed,
+                              const std::string& work) {
+  ASSERT_TRUE(run(whole, std::string(), -1).ok());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    (void)run(resumed, work, 3);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  ASSERT_FALSE(fs::exists(resumed));
+  ASSERT_GT(fs::file_size(work + "/data"), 0u);
+  ASSERT_TRUE(run(resumed, work, -1).ok());
+  const auto bytes = [](const std::string& path) {
+    const bool is_directory = fs::is_directory(path);
+    return read_file(path + (is_directory ? "/model.safetensors" : ""), 1 << 24).value();
+  };
+  EXPECT_EQ(bytes(whole), bytes(resumed));
+  EditJournal::remove(work);
+  fs::remove_all(whole);
+  fs::remove_all(resumed);
+}
+
+TEST_F(Compressed, AKilledQuantisationGoesOnToTheSameBytes) {
+  const std::pair<const char*, const char*> jobs[] = {
+      {"q4_0", "awq+gptq"}, {"int4-g32-asym", "awq+gptq"}, {"q8_0", "nearest"}};
+  for (const auto& [scheme, method] : jobs) {
+    for (const double bits : {0.0, 8.0}) {
+      if (bits > 0 && std::string(scheme) != "q4_0") continue;
+      const auto run = [&, scheme = scheme, method = method](
+                           const std::string& out, const std::string& work, int64_t kill_after) {
+        QuantizeOptions job = options(scheme, method);
+        job.bits = bits;
+        job.work_directory = work;
+        job.on_progress = [kill_after](std::string_view stage, int64_t done, int64_t) {
+          if (stage == "layers" && done == kill_after) ::kill(::getpid(), SIGKILL);
+        };
+        return quantize_checkpoint(kModel, out, job).status();
+      };
+      const std::string end = std::string(scheme).starts_with("int4") ? "" : ".gguf";
+      expect_same_after_a_kill(run, path("whole" + end), path("resumed" + end), path("work"));
+    }
+  }
+}
+
+TEST_F(Compressed, AKilledPruningGoesOnToTheSameBytes) {
+  for (const char* method : {"sparsegpt", "global-magnitude"}) {
+    const auto run = [&, method](const std::string& out, const std::string& work,
+                                 int64_t kill_after) {
+      PruneOptions job;
+      job.method = parse_prune_method(method).value();
+      job.pattern.sparsity = 0.5;
+      job.documents = seen_;
+      job.calibration = {.windows_max = 24, .window_tokens = 128};
+      job.threads = 2;
+      job.work_directory = work;
+      job.on_progress = [kill_after](int64_t done, int64_t) {
+        if (done == kill_after) ::kill(::getpid(), SIGKILL);
+      };
+      return prune_checkpoint(kModel, out, job).status();
+    };
+    expect_same_after_a_kill(run, path("whole.gguf"), path("resumed.gguf"), path("work"));
+  }
+}
+
+// Other arguments begin anew.
+TEST_F(Compressed, WorkOfOtherArgumentsIsNotGoneOnWith) {
+  QuantizeOptions job = options("q4_0", "gptq");
+  job.work_directory = path("work");
+  ASSERT_TRUE(quantize_checkpoint(kModel, path("a.gguf"), job).ok());
+  job.damping = 0.5;
+  ASSERT_TRUE(quantize_checkpoint(kModel, path("b.gguf"), job).ok());
+  job.work_directory.clear();
+  ASSERT_TRUE(quantize_checkpoint(kModel, path("c.gguf"), job).ok());
+  const auto bytes = [&](const char* name) { return read_file(path(name), 1 << 24).value(); };
+  EXPECT_NE(bytes("a.gguf"), bytes("b.gguf"));
+  EXPECT_EQ(bytes("b.gguf"), bytes("c.gguf"));
 }
 
 TEST_F(Compressed, AMixBeatsOneFormatOfTheSameSize) {

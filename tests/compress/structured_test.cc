@@ -103,7 +103,7 @@ class Stories : public testing::Test {
   }
 
   StructuredOptions options_;
-  std::vector<std::string> unseen_;
+  std::vector<Document> unseen_;
   fs::path out_;
 };
 

@@ -21,7 +21,7 @@ std::shared_ptr<const Model> reference_case(const std::string& name, Activations
       .value();
 }
 
-std::vector<std::string> some_documents() {
+std::vector<Document> some_documents() {
   return {"Once upon a time there was a little dog who liked to play with the other dogs.",
           "The end", "He ran and ran and ran until it was dark, and then he went home to sleep."};
 }
@@ -77,13 +77,13 @@ TEST_P(Quality, IsWhatTokensFedOneByOneGive) {
   const auto model = reference_case("blocks-q4_0", Activations::kInt8);
   const auto reference = reference_case("blocks-q4_0", Activations::kF32);
   const Case sizes = GetParam();
-  const std::vector<std::string> documents = some_documents();
+  const std::vector<Document> documents = some_documents();
   const auto report =
       measure_quality(*model, reference.get(), documents,
                       {.threads = 2, .context = sizes.context, .stride = sizes.stride});
   ASSERT_TRUE(report.ok()) << report.status();
   Expected expected;
-  for (const std::string& document : documents) {
+  for (const auto& [document, is_conversation] : documents) {
     const auto context = static_cast<size_t>(sizes.context);
     const auto stride = sizes.stride > 0 ? static_cast<size_t>(sizes.stride) : context - 1;
     expect_document(*model, *reference, document, context, stride, &expected);
@@ -130,9 +130,9 @@ TEST(MeasureQuality, AModelDoesNotDivergeFromItself) {
 
 TEST(MeasureQuality, BytesOfATextDoNotDependOnWindows) {
   const auto model = reference_case("llama2", Activations::kF32);
-  const std::vector<std::string> documents = some_documents();
+  const std::vector<Document> documents = some_documents();
   int64_t bytes = 0;
-  for (const std::string& document : documents) bytes += static_cast<int64_t>(document.size());
+  for (const Document& document : documents) bytes += static_cast<int64_t>(document.text.size());
   for (const int64_t context : {5, 100}) {
     const auto report = measure_quality(*model, nullptr, documents, {.context = context});
     ASSERT_TRUE(report.ok()) << report.status();

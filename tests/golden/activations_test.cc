@@ -91,7 +91,7 @@ TEST_P(Activations8, DivergeLittle) {
   double divergence = 0, nats = 0;
   int64_t positions = 0;
   for (size_t d = 0; d < 10; ++d) {
-    std::vector<int32_t> tokens = exact->tokenizer->encode((*documents)[d], {});
+    std::vector<int32_t> tokens = exact->tokenizer->encode((*documents)[d].text, {});
     tokens.resize(std::min<size_t>(tokens.size(), 120));
     DecoderHarness one(*exact, {}), other(*rounded, {});
     const std::vector<float> a = one.feed(tokens), b = other.feed(tokens);

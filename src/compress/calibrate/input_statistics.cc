@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/units.h"
+
 namespace brisk {
 namespace {
 
@@ -64,9 +66,10 @@ void InputCollector::observe(Worker worker, size_t /*layer*/, ConstMatView input
   if (worker.index == 0) {
     InputStatistics& statistics = prepare(input, users);
     transposed_.resize(static_cast<size_t>(input.cols * input.rows));
-    const int64_t every = options_.sample_rows == 0
-                              ? 0
-                              : std::max<int64_t>(1, options_.rows_expected / options_.sample_rows);
+    const int64_t every =
+        options_.sample_rows == 0
+            ? 0
+            : std::max<int64_t>(1, ceil_div(options_.rows_expected, options_.sample_rows));
     for (int64_t r = 0; r < input.rows; ++r, ++statistics.rows) {
       if (every == 0 || statistics.rows % every != 0) continue;
       if (statistics.sample_rows == options_.sample_rows) continue;

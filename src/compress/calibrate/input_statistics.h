@@ -32,8 +32,8 @@ struct InputStatistics {
 
 struct CollectOptions {
   bool gram = false;
-  int64_t sample_rows = 0;  // kept of each input, at most
-  int64_t rows_expected = 0;
+  int64_t sample_rows = 0;    // kept of each input, at most
+  int64_t rows_expected = 0;  // of each input: the sample is spread over so many
 };
 
 // Collects while a LayerStream looks at a layer. The team's members share the work; sums do not

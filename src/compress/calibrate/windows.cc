@@ -12,18 +12,18 @@ constexpr size_t kTextBytesMax = size_t{64} << 20;
 
 // All documents as one stream of tokens.
 absl::StatusOr<std::vector<int32_t>> stream_of(const Model& model,
-                                               const std::vector<std::string>& documents) {
+                                               const std::vector<Document>& documents) {
+  BRISK_ASSIGN_OR_RETURN(const DocumentEncoder encoder, DocumentEncoder::create(model, documents));
   const int32_t bos = model.tokenizer->rules().bos;
   std::vector<int32_t> stream;
-  size_t bytes = 0;
-  for (const std::string& document : documents) {
-    const std::string_view text =
-        std::string_view(document).substr(0, kTextBytesMax - bytes);  // ends within a character:
-    bytes += text.size();                                             // a byte token or two
+  size_t left = kTextBytesMax;
+  for (const Document& document : documents) {
     if (bos >= 0) stream.push_back(bos);
-    const std::vector<int32_t> tokens = model.tokenizer->encode(text, {.add_special = false});
+    // Cut, a text ends within a character: a byte token or two.
+    BRISK_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, encoder.encode(document, left));
     stream.insert(stream.end(), tokens.begin(), tokens.end());
-    if (bytes == kTextBytesMax) break;
+    left -= std::min(left, document.text.size());
+    if (left == 0) break;
   }
   for (const int32_t token : stream) {
     if (token < model.spec.vocab_size) continue;
@@ -37,11 +37,8 @@ absl::StatusOr<std::vector<int32_t>> stream_of(const Model& model,
 }  // namespace
 
 absl::StatusOr<TokenWindows> calibration_windows(const Model& model,
-                                                 const std::vector<std::string>& documents,
+                                                 const std::vector<Document>& documents,
                                                  const CalibrationOptions& options) {
-  if (model.tokenizer == nullptr) {
-    return invalid_input("the model has no tokenizer; give one with --tokenizer");
-  }
   BRISK_ASSIGN_OR_RETURN(const std::vector<int32_t> stream, stream_of(model, documents));
   const int32_t bos = model.tokenizer->rules().bos;
   const int64_t size =

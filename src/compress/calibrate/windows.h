@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/evaluate/documents.h"
 #include "model/model.h"
 
 namespace brisk {
@@ -23,7 +24,7 @@ using TokenWindows = std::vector<std::vector<int32_t>>;
 // arguments. Errors: InvalidArgument when the model has no tokenizer, when its tokenizer is of
 // another model, and when there is not one token.
 absl::StatusOr<TokenWindows> calibration_windows(const Model& model,
-                                                 const std::vector<std::string>& documents,
+                                                 const std::vector<Document>& documents,
                                                  const CalibrationOptions& options);
 
 int64_t token_count(const TokenWindows& windows);

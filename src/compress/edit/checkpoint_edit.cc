@@ -4,41 +4,95 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/status.h"
 #include "compute/quant/format.h"
+#include "compute/sys/memory.h"
 #include "model/checkpoint/quality_report.h"
 
 namespace brisk {
 
-CheckpointEdit::CheckpointEdit(std::shared_ptr<const Checkpoint> source)
-    : source_(std::move(source)), config_(source_->config), tokenizer_(source_->tokenizer) {}
+CheckpointEdit::CheckpointEdit(std::shared_ptr<const Checkpoint> source, EditJournal* journal)
+    : source_(std::move(source)),
+      journal_(journal),
+      config_(source_->config),
+      tokenizer_(source_->tokenizer) {}
+
+void CheckpointEdit::allocate(size_t bytes, Replacement& replacement) {
+  if (journal_ != nullptr) replacement.memory = journal_->allocate(bytes);
+  if (!replacement.memory.empty()) return;
+  replacement.owned = std::make_unique<std::byte[]>(bytes);  // no room there: commit will say so
+  replacement.memory = {replacement.owned.get(), bytes};
+}
+
+std::span<std::byte> CheckpointEdit::replace(const NamedTensor& old, const MatrixFormat& format,
+                                             std::vector<int64_t> shape) {
+  Replacement& replacement = replacements_[&old];
+  if (replacement.memory.empty()) {
+    allocate(format.bytes(shape), replacement);
+    replacement.format = format;
+    replacement.tensor = format.tensor(std::move(shape), replacement.memory);
+  }
+  BRISK_CHECK(replacement.format.dtype == format.dtype && !replacement.committed);
+  return replacement.memory;
+}
+
+std::span<std::byte> CheckpointEdit::replace(const NamedTensor& old, const MatrixFormat& format) {
+  return replace(old, format, old.tensor.shape);
+}
 
 std::byte* CheckpointEdit::replace(const NamedTensor& old, DType dtype,
                                    std::vector<int64_t> shape) {
-  Replacement& replacement = replacements_[&old];
-  if (replacement.bytes == nullptr) {
-    Tensor& tensor = replacement.tensor;
-    tensor.dtype = dtype;
-    tensor.shape = std::move(shape);
-    const auto size = static_cast<size_t>(bytes_of(dtype, tensor.values()));
-    replacement.bytes = std::make_unique<std::byte[]>(size);
-    replacement.size = size;
-    tensor.data = {replacement.bytes.get(), size};
-  }
-  BRISK_CHECK(replacement.tensor.dtype == dtype);
-  return replacement.bytes.get();
+  return replace(old, MatrixFormat{.dtype = dtype}, std::move(shape)).data();
 }
 
-std::span<std::byte> CheckpointEdit::replace(const NamedTensor& old, const ScaledScheme& scheme) {
-  Replacement& replacement = replacements_[&old];
-  if (replacement.bytes == nullptr) {
-    const int64_t inputs = old.tensor.shape.back(), outputs = old.tensor.values() / inputs;
-    replacement.size = static_cast<size_t>(scaled_bytes(scheme, outputs, inputs));
-    replacement.bytes = std::make_unique<std::byte[]>(replacement.size);
-    replacement.tensor =
-        scaled_tensor(scheme, outputs, inputs, {replacement.bytes.get(), replacement.size});
-    replacement.tensor.shape = old.tensor.shape;
+bool CheckpointEdit::is_in_file(std::span<const std::byte> bytes) const {
+  return std::any_of(source_->files.begin(), source_->files.end(), [&](const MappedFile& file) {
+    const std::byte* begin = file.bytes().data();
+    return bytes.data() >= begin && bytes.data() < begin + file.bytes().size();
+  });
+}
+
+absl::Status CheckpointEdit::commit(const Json& details) {
+  if (journal_ == nullptr) return absl::OkStatus();
+  Json tensors = Json::array();
+  journal_->release();
+  for (const NamedTensor& named : source_->tensors) {
+    const auto it = replacements_.find(&named);
+    if (it == replacements_.end() || it->second.committed) continue;
+    Replacement& replacement = it->second;
+    replacement.committed = true;
+    if (is_in_file(named.tensor.data)) drop_mapped_pages(named.tensor.data);
+    if (replacement.owned != nullptr) continue;
+    tensors.push_back({{"name", named.name},
+                       {"format", to_json(replacement.format)},
+                       {"shape", replacement.tensor.shape},
+                       {"offset", journal_->offset_of(replacement.memory.data())}});
   }
-  return {replacement.bytes.get(), replacement.size};
+  return journal_->commit({{"tensors", tensors}, {"details", details}});
+}
+
+absl::Status CheckpointEdit::restore_tensor(const Json& entry) {
+  const auto found = source_->index.find(entry.at("name").get_ref<const std::string&>());
+  if (found == source_->index.end()) return invalid_input("a tensor is of another model");
+  const NamedTensor& named = source_->tensors[found->second];
+  Replacement& replacement = replacements_[&named];
+  BRISK_ASSIGN_OR_RETURN(replacement.format, matrix_format_from_json(entry.at("format")));
+  auto shape = entry.at("shape").get<std::vector<int64_t>>();
+  if (shape != named.tensor.shape) return invalid_input("{} has another shape", named.name);
+  BRISK_ASSIGN_OR_RETURN(replacement.memory, journal_->at(entry.at("offset").get<int64_t>(),
+                                                          replacement.format.bytes(shape)));
+  replacement.tensor = replacement.format.tensor(std::move(shape), replacement.memory);
+  replacement.committed = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Json> CheckpointEdit::restore(const Json& step) {
+  try {
+    for (const Json& entry : step.at("tensors")) BRISK_RETURN_IF_ERROR(restore_tensor(entry));
+    return step.at("details");
+  } catch (const Json::exception& error) {
+    return invalid_input("not a step of such work: {}", error.what());
+  }
 }
 
 void CheckpointEdit::patch_values(const NamedTensor& old, int64_t first,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
 
 #include <cstddef>
 #include <memory>
@@ -10,7 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "compute/quant/scaled_scheme.h"
+#include "base/json.h"
+#include "compress/edit/edit_journal.h"
+#include "compress/edit/matrix_format.h"
 #include "model/checkpoint/checkpoint.h"
 
 namespace brisk {
@@ -18,16 +21,17 @@ namespace brisk {
 // One thread at a time, but rows may be filled by many.
 class CheckpointEdit {
  public:
-  explicit CheckpointEdit(std::shared_ptr<const Checkpoint> source);
+  // With a journal, which outlives it, replacements lie there.
+  explicit CheckpointEdit(std::shared_ptr<const Checkpoint> source, EditJournal* journal = nullptr);
 
   // The bytes of what takes the place of `old`, a tensor of the source: (shape) in `dtype`. The
   // first call allocates them, zeroed; the next ones give the same. REQUIRES: the format keeps its
-  // scales with its values.
+  // scales with its values; it has not been committed.
   std::byte* replace(const NamedTensor& old, DType dtype, std::vector<int64_t> shape);
 
-  // The same for codes with scales of their own: gives the memory of scaled_tensor, for all rows of
-  // `old`, those of a stack one after the other.
-  std::span<std::byte> replace(const NamedTensor& old, const ScaledScheme& scheme);
+  // The same for any format; of codes with scales of their own, the memory of scaled_tensor for all
+  // rows, those of a stack one after the other.
+  std::span<std::byte> replace(const NamedTensor& old, const MatrixFormat& format);
 
   // Replaces `old` by f32 values of the same shape, its own but for those from `first` on.
   void patch_values(const NamedTensor& old, int64_t first, std::span<const float> values);
@@ -38,6 +42,14 @@ class CheckpointEdit {
 
   // Tensors whose names begin with `prefix` begin with `other` instead; empty: they go.
   void rename_prefix(const std::string& prefix, const std::string& other);
+
+  // All replacements since the last commit are a complete step, which the journal keeps together
+  // with `details`; the pages of earlier ones, and of what was replaced, are let go. Without a
+  // journal nothing happens. Errors: Unavailable (the disk).
+  absl::Status commit(const Json& details);
+  // Takes the replacements of a step from the journal and gives its details. Errors:
+  // InvalidArgument when it is no step of such an edit.
+  absl::StatusOr<Json> restore(const Json& step);
 
   // What the new checkpoint says of itself; begins as the source's.
   ModelConfig& config() { return config_; }
@@ -53,11 +65,20 @@ class CheckpointEdit {
 
   struct Replacement {
     Tensor tensor;
-    std::unique_ptr<std::byte[]> bytes;
-    size_t size = 0;
+    MatrixFormat format;
+    std::span<std::byte> memory;  // of the journal, or:
+    std::unique_ptr<std::byte[]> owned;
+    bool committed = false;
   };
 
+  std::span<std::byte> replace(const NamedTensor& old, const MatrixFormat& format,
+                               std::vector<int64_t> shape);
+  void allocate(size_t bytes, Replacement& replacement);
+  absl::Status restore_tensor(const Json& entry);
+  bool is_in_file(std::span<const std::byte> bytes) const;
+
   const std::shared_ptr<const Checkpoint> source_;
+  EditJournal* const journal_;                                // or null
   std::vector<std::pair<std::string, std::string>> renamed_;  // prefixes
   ModelConfig config_;
   TokenizerData tokenizer_;

@@ -8,15 +8,6 @@
 
 namespace brisk {
 
-std::string_view MatrixFormat::name() const {
-  return scheme.has_value() ? name_of(*scheme) : format_of(dtype).name;
-}
-
-double MatrixFormat::bits(int64_t depth) const {
-  if (scheme.has_value()) return bits_per_weight(*scheme, depth);
-  return 8.0 * format_of(dtype).block_bytes / format_of(dtype).block_values;
-}
-
 std::byte* StoredRows::blocks() const {
   return memory.data() + bytes_of(format.dtype, first * depth);
 }
@@ -34,14 +25,15 @@ Tensor StoredRows::tensor() const {
   return tensor;
 }
 
-absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place) {
+absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place, int64_t from) {
   WorkingMatrix matrix;
   matrix.values.resize(static_cast<size_t>(place.rows * place.depth));
-  decode_values(place.linear->weight, 0, place.rows * place.depth, matrix.values.data());
+  decode_values(place.linear->weight, from * place.depth, place.rows * place.depth,
+                matrix.values.data());
   for (size_t i = 0; i < matrix.values.size(); ++i) {
     if (std::isfinite(matrix.values[i])) continue;
     return invalid_input("{}: the weight at row {}, column {} is not finite", place.name,
-                         static_cast<int64_t>(i) / place.depth,
+                         from + static_cast<int64_t>(i) / place.depth,
                          static_cast<int64_t>(i) % place.depth);
   }
   matrix.place = std::move(place);
@@ -59,20 +51,12 @@ absl::StatusOr<std::vector<WorkingMatrix>> decode_layer(Model& model, size_t lay
 }
 
 StoredRows rows_in(CheckpointEdit& edit, const LayerMatrix& place, const MatrixFormat& format) {
-  const Tensor& old = place.tensor->tensor;
-  StoredRows rows = {.format = format,
-                     .memory = {},
-                     .outputs = old.values() / place.depth,
-                     .first = place.first_row,
-                     .rows = place.rows,
-                     .depth = place.depth};
-  if (format.scheme.has_value()) {
-    rows.memory = edit.replace(*place.tensor, *format.scheme);
-  } else {
-    rows.memory = {edit.replace(*place.tensor, format.dtype, old.shape),
-                   static_cast<size_t>(bytes_of(format.dtype, old.values()))};
-  }
-  return rows;
+  return {.format = format,
+          .memory = edit.replace(*place.tensor, format),
+          .outputs = place.tensor->tensor.values() / place.depth,
+          .first = place.first_row,
+          .rows = place.rows,
+          .depth = place.depth};
 }
 
 void compute_with(const LayerMatrix& place, const StoredRows& rows) {

@@ -4,25 +4,14 @@
 #include <absl/status/statusor.h>
 
 #include <cstddef>
-#include <optional>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "compress/edit/checkpoint_edit.h"
 #include "compress/edit/layer_matrices.h"
-#include "compute/quant/scaled_scheme.h"
+#include "compress/edit/matrix_format.h"
 
 namespace brisk {
-
-// What a matrix is stored as.
-struct MatrixFormat {
-  DType dtype = DType::kF32;                          // kScaled: see `scheme`
-  std::optional<ScaledScheme> scheme = std::nullopt;  // codes with scales of their own
-
-  std::string_view name() const;
-  double bits(int64_t depth) const;  // of a weight
-};
 
 struct WorkingMatrix {
   LayerMatrix place;
@@ -42,8 +31,9 @@ struct StoredRows {
   Tensor tensor() const;      // (rows, depth); the memory outlives it
 };
 
-// Errors: InvalidArgument naming the matrix when a weight is not finite.
-absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place);
+// Rows [from, from + place.rows) of the linear's weight. Errors: InvalidArgument naming the matrix
+// when a weight is not finite.
+absl::StatusOr<WorkingMatrix> decode_matrix(LayerMatrix place, int64_t from = 0);
 
 // All of a layer, see layer_matrices.
 absl::StatusOr<std::vector<WorkingMatrix>> decode_layer(Model& model, size_t layer);

@@ -5,55 +5,21 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "compress/evaluate/chat_encoder.h"
 #include "engine/text_stream.h"
-#include "model/template/chat_template.h"
-#include "model/template/choose.h"
 
 namespace brisk {
 namespace {
 
-// Conversations as the tokens of a prompt.
-class Prompts {
- public:
-  static absl::StatusOr<Prompts> create(const Model& model, const std::string& chat_template) {
-    if (model.tokenizer == nullptr) {
-      return invalid_input("{}: no tokenizer found; give one with --tokenizer", model.name);
-    }
-    std::string source = chat_template;
-    if (source.empty()) {
-      auto chosen = choose_chat_template(model.checkpoint->chat_template, *model.tokenizer);
-      if (!chosen.ok()) {
-        return invalid_input("tasks are asked as chats, and {}; name one with --chat-template",
-                             message_of(chosen.status()));
-      }
-      source = *std::move(chosen);
-    }
-    Prompts prompts(*model.tokenizer);
-    BRISK_ASSIGN_OR_RETURN(prompts.template_, ChatTemplate::parse(source));
-    return prompts;
+absl::StatusOr<std::vector<int32_t>> prompt_of(const ChatEncoder& chat,
+                                               const tasks::Sample& sample) {
+  OrderedJson messages = OrderedJson::array();
+  for (size_t i = 0; i + 1 < sample.messages.size(); ++i) {
+    messages.push_back({{"role", tasks::name_of(sample.messages[i].role)},
+                        {"content", sample.messages[i].content}});
   }
-
-  absl::StatusOr<std::vector<int32_t>> prompt_of(const tasks::Sample& sample) const {
-    ChatInput input;
-    input.messages = OrderedJson::array();
-    for (size_t i = 0; i + 1 < sample.messages.size(); ++i) {
-      input.messages.push_back({{"role", tasks::name_of(sample.messages[i].role)},
-                                {"content", sample.messages[i].content}});
-    }
-    const TokenizerRules& rules = tokenizer_.rules();
-    if (rules.bos >= 0) input.bos_token = tokenizer_.decode_token(rules.bos, true);
-    if (rules.eos >= 0) input.eos_token = tokenizer_.decode_token(rules.eos, true);
-    BRISK_ASSIGN_OR_RETURN(const OrderedJson variables, template_variables(std::move(input)));
-    BRISK_ASSIGN_OR_RETURN(const std::string text, template_->render(variables));
-    return tokenizer_.encode(text, {.add_special = false, .parse_special = true});
-  }
-
- private:
-  explicit Prompts(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-
-  const Tokenizer& tokenizer_;
-  std::shared_ptr<const ChatTemplate> template_;
-};
+  return chat.encode(std::move(messages), true);
+}
 
 struct InFlight {
   size_t index;
@@ -79,7 +45,11 @@ absl::StatusOr<TaskAnswers> answer_tasks(std::shared_ptr<const Model> model,
                                          const std::vector<tasks::Sample>& samples,
                                          const AnswerOptions& options,
                                          const std::function<void(int64_t)>& progress) {
-  BRISK_ASSIGN_OR_RETURN(const Prompts prompts, Prompts::create(*model, options.chat_template));
+  const auto chat = ChatEncoder::create(*model, options.chat_template);
+  if (!chat.ok()) {
+    return invalid_input("tasks are asked as chats, and {}; name one with --chat-template",
+                         message_of(chat.status()));
+  }
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                          Engine::create(model, options.engine));
   std::shared_ptr<const Adapter> adapter;
@@ -100,7 +70,7 @@ absl::StatusOr<TaskAnswers> answer_tasks(std::shared_ptr<const Model> model,
   };
   for (size_t i = 0; i < samples.size(); ++i) {
     Request request;
-    BRISK_ASSIGN_OR_RETURN(request.prompt, prompts.prompt_of(samples[i]));
+    BRISK_ASSIGN_OR_RETURN(request.prompt, prompt_of(*chat, samples[i]));
     const int64_t room = engine->context_max() - static_cast<int64_t>(request.prompt.size());
     if (room < 1) {
       ++answers.prompts_too_long;

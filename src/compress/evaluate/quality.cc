@@ -201,23 +201,22 @@ absl::Status check_finite(const Sums& sums, const std::string& model) {
 }  // namespace
 
 absl::StatusOr<QualityReport> measure_quality(const Model& model, const Model* reference,
-                                              const std::vector<std::string>& documents,
+                                              const std::vector<Document>& documents,
                                               const QualityOptions& options) {
   QualityReport report = {.model = model.name, .bytes = bytes_of_files(model)};
   if (documents.empty()) return report;
-  if (model.tokenizer == nullptr) {
-    return invalid_input("{}: the model has no tokenizer; give one with --tokenizer", model.name);
-  }
+  BRISK_ASSIGN_OR_RETURN(const DocumentEncoder encoder, DocumentEncoder::create(model, documents));
   if (reference != nullptr) BRISK_RETURN_IF_ERROR(check_same_vocabulary(model, *reference));
   BRISK_ASSIGN_OR_RETURN(const WindowSizes sizes, window_sizes(model, reference, options));
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<Meter> meter,
                          Meter::create(model, reference, options, sizes.context));
   uint64_t bytes = 0, bytes_total = 0;
-  for (const std::string& document : documents) bytes_total += document.size();
+  for (const Document& document : documents) bytes_total += document.text.size();
   TextQuality text;
   Window window;
-  for (const std::string& document : documents) {
-    const std::vector<int32_t> tokens = model.tokenizer->encode(document, {.add_special = false});
+  for (const Document& document : documents) {
+    BRISK_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                           encoder.encode(document, document.text.size()));
     BRISK_RETURN_IF_ERROR(check_tokens(tokens, model));
     WindowCutter cutter(tokens, sizes);
     const int64_t bytes_before = text.bytes;
@@ -228,10 +227,10 @@ absl::StatusOr<QualityReport> measure_quality(const Model& model, const Model* r
       ++text.windows;
       if (options.on_progress) {
         const auto done = static_cast<uint64_t>(text.bytes - bytes_before);
-        options.on_progress(bytes + std::min<uint64_t>(done, document.size()), bytes_total);
+        options.on_progress(bytes + std::min<uint64_t>(done, document.text.size()), bytes_total);
       }
     }
-    bytes += document.size();
+    bytes += document.text.size();
     ++text.documents;
   }
   if (text.windows == 0) return invalid_input("the text has no token to predict");

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compress/evaluate/bootstrap.h"
+#include "compress/evaluate/documents.h"
 #include "model/kv_memory.h"
 #include "model/lora/adapter.h"
 #include "model/model.h"
@@ -79,7 +80,7 @@ struct QualityOptions {
 // Errors: InvalidArgument when the model has no tokenizer, the reference another vocabulary, or
 // there is nothing to predict; ResourceExhausted (memory); Internal when a model gives NaN.
 absl::StatusOr<QualityReport> measure_quality(const Model& model, const Model* reference,
-                                              const std::vector<std::string>& documents,
+                                              const std::vector<Document>& documents,
                                               const QualityOptions& options);
 
 }  // namespace brisk

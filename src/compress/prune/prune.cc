@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "compress/calibrate/edit_layers.h"
+#include "compress/edit/resumed_edit.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/prune/sparsegpt.h"
 #include "compute/quant/format.h"
@@ -30,18 +31,37 @@ bool needs_calibration(PruneMethod method) {
 
 class LayerPruner {
  public:
-  LayerPruner(const PruneOptions& options, Model& model)
+  // `journal`: or null.
+  LayerPruner(const PruneOptions& options, Model& model, EditJournal* journal)
       : options_(options),
         model_(model),
-        edit_(model.checkpoint),
+        edit_(model.checkpoint, journal),
         collector_(*model.kernels, {.gram = options.method == PruneMethod::kSparseGpt}) {}
+
+  // Takes what a step of an earlier run says of itself.
+  absl::Status resume(const Json& details) {
+    try {
+      ++first_layer_;
+      equal_left_ = details.at("equal_left").get<int64_t>();
+      threshold_ = details.at("threshold").get<float>();
+      for (const Json& matrix : details.at("matrices")) {
+        matrices_.push_back({.name = matrix.at("name").get<std::string>(),
+                             .values = matrix.at("values").get<int64_t>(),
+                             .zeros = matrix.at("zeros").get<int64_t>()});
+      }
+    } catch (const Json::exception& error) {
+      return invalid_input("not a step of pruning: {}", error.what());
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status run(LayerStream* stream, ThreadTeam& team) {
     const size_t layers = model_.weights.layers.size();
-    if (options_.method == PruneMethod::kGlobalMagnitude) {
+    if (options_.method == PruneMethod::kGlobalMagnitude && first_layer_ == 0) {
       BRISK_RETURN_IF_ERROR(find_global_threshold());
     }
     return edit_layers({.layers = layers,
+                        .first = first_layer_,
                         .stream = stream,
                         .collector = &collector_,
                         .edit = [&](size_t layer) { return prune_layer(layer, team); },
@@ -69,6 +89,7 @@ class LayerPruner {
 
   absl::Status prune_layer(size_t layer, ThreadTeam& team) {
     BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
+    const size_t before = matrices_.size();
     const InputStatistics* factored = nullptr;
     std::optional<InverseFactor> factor;
     for (WorkingMatrix& matrix : matrices) {
@@ -93,7 +114,14 @@ class LayerPruner {
       }
       store(matrix, dtype);
     }
-    return absl::OkStatus();
+    Json pruned = Json::array();
+    for (size_t i = before; i < matrices_.size(); ++i) {
+      pruned.push_back({{"name", matrices_[i].name},
+                        {"values", matrices_[i].values},
+                        {"zeros", matrices_[i].zeros}});
+    }
+    return edit_.commit(
+        {{"matrices", pruned}, {"threshold", threshold_}, {"equal_left", equal_left_}});
   }
 
   void drop_below_threshold(WorkingMatrix& matrix) {
@@ -149,7 +177,19 @@ class LayerPruner {
   std::vector<PrunedMatrix> matrices_;
   float threshold_ = 0;
   int64_t equal_left_ = 0;
+  size_t first_layer_ = 0;
 };
+
+// All of the options that the bytes depend on.
+Json key_options(const Model& model, const PruneOptions& options) {
+  return {{"edit", "prune 1"},
+          {"method", static_cast<int>(options.method)},
+          {"sparsity", options.pattern.sparsity},
+          {"keep", options.pattern.keep},
+          {"group", options.pattern.group},
+          {"damping", options.damping},
+          {"kernels", model.kernels->name}};
+}
 
 }  // namespace
 
@@ -218,22 +258,32 @@ absl::StatusOr<PruneResult> prune_checkpoint(const std::string& in, const std::s
   }
   BRISK_ASSIGN_OR_RETURN(const auto source,
                          open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
-  auto opened = make_editable_model(source, model_name_of(in));
-  if (!opened.ok()) return annotate(opened.status(), in);
-  Model& model = **opened;
+  auto model = make_editable_model(source, model_name_of(in));
+  if (!model.ok()) return annotate(model.status(), in);
 
   const int threads = options.threads > 0 ? options.threads : usable_threads();
   PruneResult result;
   TokenWindows windows;
-  std::unique_ptr<LayerStream> stream;
   if (needs_calibration(options.method)) {
     BRISK_ASSIGN_OR_RETURN(windows,
-                           calibration_windows(model, options.documents, options.calibration));
+                           calibration_windows(**model, options.documents, options.calibration));
     result.calibration_tokens = token_count(windows);
-    BRISK_ASSIGN_OR_RETURN(stream, LayerStream::create(model, windows, threads));
+  }
+  const bool keeps = !options.work_directory.empty();
+  BRISK_ASSIGN_OR_RETURN(
+      const ResumedEdit resumed,
+      resume_edit(source, options.work_directory,
+                  keeps ? edit_key(*source, key_options(**model, options), windows) : ""));
+  if (!resumed.steps.empty()) {
+    BRISK_ASSIGN_OR_RETURN(*model, make_editable_model(resumed.checkpoint, model_name_of(in)));
+  }
+  std::unique_ptr<LayerStream> stream;
+  if (needs_calibration(options.method)) {
+    BRISK_ASSIGN_OR_RETURN(stream, LayerStream::create(**model, windows, threads));
   }
   ThreadTeam team(threads);
-  LayerPruner pruner(options, model);
+  LayerPruner pruner(options, **model, resumed.journal.get());
+  for (const Json& step : resumed.steps) BRISK_RETURN_IF_ERROR(pruner.resume(step));
   BRISK_RETURN_IF_ERROR(pruner.run(stream.get(), team));
   ConvertOptions writing;
   writing.threads = threads;

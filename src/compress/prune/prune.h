@@ -32,11 +32,12 @@ absl::StatusOr<SparsityPattern> parse_sparsity(std::string_view text);
 struct PruneOptions {
   PruneMethod method = PruneMethod::kWanda;
   SparsityPattern pattern;
-  std::vector<std::string> documents;  // to calibrate with; magnitudes need none
+  std::vector<Document> documents;  // to calibrate with; magnitudes need none
   CalibrationOptions calibration;
-  double damping = 0.01;                                                 // of SparseGPT
-  std::string tokenizer_path;                                            // see OpenOptions
-  int threads = 0;                                                       // 0: all
+  double damping = 0.01;       // of SparseGPT
+  std::string tokenizer_path;  // see OpenOptions
+  int threads = 0;             // 0: all
+  std::string work_directory;  // where finished layers are kept, see EditJournal; empty: in memory
   std::function<void(int64_t layers_done, int64_t layers)> on_progress;  // may be null
 };
 
@@ -56,8 +57,9 @@ struct PruneResult {
 
 // `in`: a checkpoint with float weights; `out`: a name ending in .gguf, or a directory. Formats and
 // shapes stay; zeros take the place of what goes, and stay when `brisk-train pretrain --start`
-// retrains it. Errors: InvalidArgument for weights in blocks (prune first, then quantise) or not
-// finite.
+// retrains it. With a work directory a run goes on where an earlier one with the same arguments was
+// killed, to the same bytes. Errors: InvalidArgument for weights in blocks (prune first, then
+// quantise) or not finite.
 absl::StatusOr<PruneResult> prune_checkpoint(const std::string& in, const std::string& out,
                                              const PruneOptions& options);
 

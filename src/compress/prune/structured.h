@@ -20,7 +20,7 @@ struct StructuredOptions {
   double channels = 0;  // of the residual stream: those that carry least
   int layers = 0;  // how many go: those whose output is most like their input (block influence,
                    // Men et al. 2024, arXiv 2403.03853)
-  std::vector<std::string> documents;  // to calibrate with
+  std::vector<Document> documents;  // to calibrate with
   CalibrationOptions calibration;
   double damping = 0.01;       // of the fit of what stays to what was there
   std::string tokenizer_path;  // see OpenOptions

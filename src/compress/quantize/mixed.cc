@@ -137,8 +137,9 @@ absl::StatusOr<std::vector<double>> round_part(const LayerMatrix& part,
                              .first = 0,
                              .rows = part.rows,
                              .depth = part.depth};
-    BRISK_ASSIGN_OR_RETURN(errors.emplace_back(),
+    BRISK_ASSIGN_OR_RETURN(const RoundingLoss loss,
                            round_matrix({.method = RoundingMethod::kSearch}, matrix, rows, team));
+    errors.push_back(loss.relative());
     if (i == 0) compute_with(part, rows);
   }
   std::reverse(errors.begin(), errors.end());

@@ -1,6 +1,7 @@
 #include "compress/quantize/quantize.h"
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <algorithm>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "base/status.h"
 #include "compress/calibrate/edit_layers.h"
+#include "compress/edit/resumed_edit.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/quantize/gptq.h"
 #include "compress/quantize/mixed.h"
@@ -105,15 +107,46 @@ absl::StatusOr<Formats> choose_formats(const Checkpoint& source, const std::stri
 
 class Quantizer {
  public:
-  Quantizer(const QuantizeOptions& options, Model& model, Formats formats)
+  // `journal`: or null.
+  Quantizer(const QuantizeOptions& options, Model& model, EditJournal* journal,
+            int64_t calibration_tokens)
       : options_(options),
         model_(model),
-        formats_(std::move(formats)),
-        edit_(model.checkpoint),
+        edit_(model.checkpoint, journal),
         collector_(*model.kernels,
                    {.gram = options.method.rounding == RoundingMethod::kGptq,
-                    .sample_rows = options.method.smoothing == Smoothing::kAwq ? kSampleRows : 0}) {
+                    .sample_rows = options.method.smoothing == Smoothing::kAwq ? kSampleRows : 0,
+                    .rows_expected = calibration_tokens}) {}
+
+  // Takes what a step of an earlier run says of itself.
+  absl::Status resume(const Json& details) {
+    try {
+      for (const auto& [name, format] : details.value("mix", Json::object()).items()) {
+        const NamedTensor* named = model_.checkpoint->find_weight(name);
+        if (named == nullptr) return invalid_input("there is no tensor {}", name);
+        BRISK_ASSIGN_OR_RETURN(formats_[&named->tensor], matrix_format_from_json(format));
+        is_mixed_ = true;
+      }
+      first_layer_ += details.contains("layer") ? 1 : 0;
+      for (const Json& matrix : details.value("matrices", Json::array())) {
+        matrices_.push_back({.name = matrix.at("name").get<std::string>(),
+                             .format = matrix.at("format").get<std::string>(),
+                             .values = matrix.at("values").get<int64_t>(),
+                             .bits = matrix.at("bits").get<double>(),
+                             .relative_error = matrix.at("error").get<double>()});
+        if (details.contains("table")) finished_tables_.insert(matrices_.back().name);
+      }
+      reported_ = matrices_.size();
+    } catch (const Json::exception& error) {
+      return invalid_input("not a step of quantising: {}", error.what());
+    }
+    return absl::OkStatus();
   }
+
+  void set_formats(Formats formats) { formats_ = std::move(formats); }
+
+  // A format for each matrix, by what each does to the predictions.
+  absl::Status mix_formats(const TokenWindows& windows, ThreadTeam& team);
 
   // Null `stream`: nothing is calibrated.
   absl::Status run(LayerStream* stream, ThreadTeam& team) {
@@ -122,6 +155,7 @@ class Quantizer {
     };
     BRISK_RETURN_IF_ERROR(
         edit_layers({.layers = model_.weights.layers.size(),
+                     .first = first_layer_,
                      .stream = stream,
                      .collector = &collector_,
                      .edit = [&](size_t layer) { return quantize_layer(layer, team); },
@@ -133,6 +167,20 @@ class Quantizer {
   std::vector<QuantizedMatrix> take_matrices() { return std::move(matrices_); }
 
  private:
+  // What was made since the last step is kept.
+  absl::Status commit(Json details) {
+    Json& matrices = details["matrices"] = Json::array();
+    for (; reported_ < matrices_.size(); ++reported_) {
+      const QuantizedMatrix& matrix = matrices_[reported_];
+      matrices.push_back({{"name", matrix.name},
+                          {"format", matrix.format},
+                          {"values", matrix.values},
+                          {"bits", matrix.bits},
+                          {"error", matrix.relative_error}});
+    }
+    return edit_.commit(details);
+  }
+
   absl::Status quantize_layer(size_t layer, ThreadTeam& team) {
     BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
     if (options_.method.smoothing != Smoothing::kNone) {
@@ -163,7 +211,7 @@ class Quantizer {
       }
       BRISK_RETURN_IF_ERROR(store(matrix, statistics, compensates ? &*factor : nullptr, team));
     }
-    return absl::OkStatus();
+    return commit({{"layer", layer}});
   }
 
   const MatrixFormat& format_of_matrix(const WorkingMatrix& matrix) const {
@@ -176,12 +224,13 @@ class Quantizer {
     const LayerMatrix place = matrix.place;
     const MatrixFormat& format = format_of_matrix(matrix);
     const StoredRows rows = rows_in(edit_, place, format);
-    BRISK_ASSIGN_OR_RETURN(const double error, round_matrix({.method = options_.method.rounding,
-                                                             .statistics = statistics,
-                                                             .factor = factor},
-                                                            matrix, rows, team));
+    BRISK_ASSIGN_OR_RETURN(
+        const RoundingLoss loss,
+        round_matrix(
+            {.method = options_.method.rounding, .statistics = statistics, .factor = factor},
+            matrix, rows, team));
     compute_with(place, rows);
-    report(place, format, error);
+    report(place, format, loss.relative());
     return absl::OkStatus();
   }
 
@@ -207,29 +256,48 @@ class Quantizer {
       if (format == formats_.end() || !is_table) continue;
       const bool is_head = named.tensor.data.data() == head.weight.data.data();
       const InputStatistics* statistics = is_head && !tied ? collector_.of(head) : nullptr;
-      Linear table;
-      table.weight = named.tensor;
-      LayerMatrix place = {.linear = &table,
-                           .tensor = &named,
-                           .rows = named.tensor.shape[0],
-                           .depth = named.tensor.shape[1],
-                           .name = named.name};
-      if (!format->second.scheme.has_value() && format->second.dtype == named.tensor.dtype) {
-        report(place, format->second, 0);  // it stays
-        continue;
-      }
-      BRISK_ASSIGN_OR_RETURN(WorkingMatrix matrix, decode_matrix(std::move(place)));
-      BRISK_RETURN_IF_ERROR(store(matrix, statistics, nullptr, team));
+      if (finished_tables_.contains(named.name)) continue;
+      BRISK_RETURN_IF_ERROR(quantize_table(named, format->second, statistics, team));
     }
     return absl::OkStatus();
   }
 
+  // So many rows at a time: a vocabulary is large.
+  absl::Status quantize_table(const NamedTensor& named, const MatrixFormat& format,
+                              const InputStatistics* statistics, ThreadTeam& team) {
+    constexpr int64_t kChunkValues = int64_t{1} << 22;
+    Linear table;
+    table.weight = named.tensor;
+    const int64_t rows = named.tensor.shape[0], depth = named.tensor.shape[1];
+    LayerMatrix place = {.linear = &table, .tensor = &named, .depth = depth, .name = named.name};
+    const int64_t chunk = std::max<int64_t>(1, kChunkValues / depth);
+    const bool stays = !format.scheme.has_value() && format.dtype == named.tensor.dtype;
+    RoundingLoss loss;
+    for (int64_t begin = 0; begin < rows && !stays; begin += chunk) {
+      place.first_row = begin;
+      place.rows = std::min(chunk, rows - begin);
+      BRISK_ASSIGN_OR_RETURN(WorkingMatrix matrix, decode_matrix(place, begin));
+      BRISK_ASSIGN_OR_RETURN(
+          const RoundingLoss part,
+          round_matrix({.method = options_.method.rounding, .statistics = statistics}, matrix,
+                       rows_in(edit_, place, format), team));
+      loss.add(part);
+    }
+    place.rows = rows;
+    report(place, format, loss.relative());
+    return commit({{"table", named.name}});
+  }
+
   const QuantizeOptions& options_;
   Model& model_;
-  const Formats formats_;
+  Formats formats_;
+  bool is_mixed_ = false;
   CheckpointEdit edit_;
   InputCollector collector_;
   std::vector<QuantizedMatrix> matrices_;
+  size_t reported_ = 0;  // of matrices_, to the journal
+  size_t first_layer_ = 0;
+  absl::flat_hash_set<std::string> finished_tables_;
 };
 
 // Windows for the sensitivities: their logits are all kept.
@@ -249,19 +317,22 @@ TokenWindows probe_windows(const TokenWindows& windows, int vocab_size) {
   return probes;
 }
 
-absl::Status mix_formats(const QuantizeOptions& options, const TokenWindows& windows, Model& model,
-                         ThreadTeam& team, Formats& formats) {
+absl::Status Quantizer::mix_formats(const TokenWindows& windows, ThreadTeam& team) {
+  if (is_mixed_) return absl::OkStatus();
   const auto progress = [&](int64_t done, int64_t total) {
-    if (options.on_progress) options.on_progress("sensitivities", done, total);
+    if (options_.on_progress) options_.on_progress("sensitivities", done, total);
   };
-  const TokenWindows probes = probe_windows(windows, model.spec.vocab_size);
+  const TokenWindows probes = probe_windows(windows, model_.spec.vocab_size);
   BRISK_ASSIGN_OR_RETURN(std::vector<MixedMatrix> matrices,
-                         measure_sensitivity(model, probes, team, progress));
-  BRISK_RETURN_IF_ERROR(spread_bits(options.bits, matrices));
+                         measure_sensitivity(model_, probes, team, progress));
+  BRISK_RETURN_IF_ERROR(spread_bits(options_.bits, matrices));
+  Json mix = Json::object();
   for (const MixedMatrix& matrix : matrices) {
-    formats[&matrix.tensor->tensor] = {.dtype = matrix.formats[matrix.chosen].dtype};
+    const MatrixFormat format = {.dtype = matrix.formats[matrix.chosen].dtype};
+    formats_[&matrix.tensor->tensor] = format;
+    mix[matrix.tensor->name] = to_json(format);
   }
-  return absl::OkStatus();
+  return commit({{"mix", mix}});
 }
 
 double bits_per_weight(const std::vector<QuantizedMatrix>& matrices) {
@@ -292,6 +363,18 @@ absl::Status check(const Model& model, const QuantizeOptions& options, const std
   return absl::OkStatus();
 }
 
+// All of the options that the bytes depend on.
+Json key_options(const Model& model, const QuantizeOptions& options, const std::string& out) {
+  return {{"edit", "quantize 1"},
+          {"scheme", options.scheme},
+          {"bits", options.bits},
+          {"smoothing", static_cast<int>(options.method.smoothing)},
+          {"rounding", static_cast<int>(options.method.rounding)},
+          {"damping", options.damping},
+          {"gguf", out.ends_with(".gguf")},
+          {"kernels", model.kernels->name}};
+}
+
 }  // namespace
 
 absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const std::string& out,
@@ -301,10 +384,9 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
   BRISK_RETURN_IF_ERROR(check_container(options.scheme, out));
   auto formats = choose_formats(*source, options.scheme, out);
   if (!formats.ok()) return annotate(formats.status(), in);
-  auto opened = make_editable_model(source, model_name_of(in));
-  if (!opened.ok()) return annotate(opened.status(), in);
-  Model& model = **opened;
-  BRISK_RETURN_IF_ERROR(check(model, options, out));
+  auto model = make_editable_model(source, model_name_of(in));
+  if (!model.ok()) return annotate(model.status(), in);
+  BRISK_RETURN_IF_ERROR(check(**model, options, out));
 
   const int threads = options.threads > 0 ? options.threads : usable_threads();
   QuantizeResult result;
@@ -312,17 +394,26 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
   TokenWindows windows;
   if (!options.documents.empty()) {
     BRISK_ASSIGN_OR_RETURN(windows,
-                           calibration_windows(model, options.documents, options.calibration));
+                           calibration_windows(**model, options.documents, options.calibration));
     result.calibration_tokens = token_count(windows);
   }
-  if (options.bits > 0) {
-    BRISK_RETURN_IF_ERROR(mix_formats(options, windows, model, team, *formats));
+  const bool keeps = !options.work_directory.empty();
+  BRISK_ASSIGN_OR_RETURN(
+      const ResumedEdit resumed,
+      resume_edit(source, options.work_directory,
+                  keeps ? edit_key(*source, key_options(**model, options, out), windows) : ""));
+  if (!resumed.steps.empty()) {
+    BRISK_ASSIGN_OR_RETURN(*model, make_editable_model(resumed.checkpoint, model_name_of(in)));
+    BRISK_ASSIGN_OR_RETURN(*formats, choose_formats(*resumed.checkpoint, options.scheme, out));
   }
+  Quantizer quantizer(options, **model, resumed.journal.get(), result.calibration_tokens);
+  quantizer.set_formats(*std::move(formats));
+  for (const Json& step : resumed.steps) BRISK_RETURN_IF_ERROR(quantizer.resume(step));
+  if (options.bits > 0) BRISK_RETURN_IF_ERROR(quantizer.mix_formats(windows, team));
   std::unique_ptr<LayerStream> stream;
   if (options.method.needs_calibration()) {
-    BRISK_ASSIGN_OR_RETURN(stream, LayerStream::create(model, windows, threads));
+    BRISK_ASSIGN_OR_RETURN(stream, LayerStream::create(**model, windows, threads));
   }
-  Quantizer quantizer(options, model, *std::move(formats));
   BRISK_RETURN_IF_ERROR(quantizer.run(stream.get(), team));
   const Checkpoint edited = quantizer.edit().edited();
   ConvertOptions writing;

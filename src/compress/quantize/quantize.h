@@ -44,11 +44,13 @@ struct QuantizeOptions {
   // what each does to the predictions (mixed.h). Needs calibration texts.
   double bits = 0;
   QuantizeMethod method;
-  std::vector<std::string> documents;  // to calibrate with
+  std::vector<Document> documents;  // to calibrate with
   CalibrationOptions calibration;
   double damping = 0.01;       // of GPTQ
   std::string tokenizer_path;  // see OpenOptions
   int threads = 0;             // 0: all
+  // Where finished layers are kept until the end, see EditJournal; empty: in memory.
+  std::string work_directory;
   // Told what is done, of how many, of which stage; may be null.
   std::function<void(std::string_view stage, int64_t done, int64_t total)> on_progress;
 };
@@ -71,9 +73,11 @@ struct QuantizeResult {
 
 // `in`: any checkpoint in float formats, or in others whose values are then rounded again; `out`: a
 // name that ends in .gguf for block formats, a directory for scaled_schemes, either for floats.
-// What is stored is the codes and scales that the method chose. Memory: one layer as f32, the
-// states of the calibration tokens, and the weights that are written. A pure function of its input:
-// the same bytes with any number of threads. Errors: InvalidArgument for weights that are not
+// What is stored is the codes and scales that the method chose. Memory: one layer as f32, what is
+// known of its inputs and the states of the calibration tokens; without a work directory also the
+// weights that are written. With one, a run goes on where an earlier one with the same arguments
+// was killed. A pure function of its input: the same bytes with any number of threads, killed or
+// not. Errors: InvalidArgument for weights that are not
 // finite, naming the tensor, and for formats that `out` or the model's rows cannot have.
 absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const std::string& out,
                                                    const QuantizeOptions& options);

@@ -75,8 +75,8 @@ absl::Status check_range(const MatrixFormat& format, const WorkingMatrix& matrix
 
 }  // namespace
 
-absl::StatusOr<double> round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix,
-                                    const StoredRows& out, ThreadTeam& team) {
+absl::StatusOr<RoundingLoss> round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix,
+                                          const StoredRows& out, ThreadTeam& team) {
   const int64_t rows = out.rows, depth = out.depth;
   const auto row_at = [&](const std::vector<float>& values, int64_t r) {
     return std::span(values).subspan(static_cast<size_t>(r * depth), static_cast<size_t>(depth));
@@ -123,8 +123,8 @@ absl::StatusOr<double> round_matrix(const MatrixRounding& rounding, WorkingMatri
       squares[static_cast<size_t>(r)] = square;
     }
   });
-  const double square = std::accumulate(squares.begin(), squares.end(), 0.0);
-  return square > 0 ? std::accumulate(errors.begin(), errors.end(), 0.0) / square : 0;
+  return RoundingLoss{.error = std::accumulate(errors.begin(), errors.end(), 0.0),
+                      .square = std::accumulate(squares.begin(), squares.end(), 0.0)};
 }
 
 void round_row(const MatrixFormat& format, RoundingMethod method, std::span<const float> row,

@@ -19,11 +19,22 @@ struct MatrixRounding {
   const InverseFactor* factor = nullptr;        // of the inputs; null: errors are not made up for
 };
 
-// Writes the rows to `out` and returns the squared error relative to the squares of the weights.
-// What `matrix` holds is used up. Errors: InvalidArgument where scales cannot be as large as the
-// weights need.
-absl::StatusOr<double> round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix,
-                                    const StoredRows& out, ThreadTeam& team);
+// What rounding took.
+struct RoundingLoss {
+  double error = 0;   // sum of squared differences
+  double square = 0;  // of squared weights
+
+  void add(const RoundingLoss& other) {
+    error += other.error;
+    square += other.square;
+  }
+  double relative() const { return square > 0 ? error / square : 0; }
+};
+
+// Writes the rows to `out`. What `matrix` holds is used up. Errors: InvalidArgument where scales
+// cannot be as large as the weights need.
+absl::StatusOr<RoundingLoss> round_matrix(const MatrixRounding& rounding, WorkingMatrix& matrix,
+                                          const StoredRows& out, ThreadTeam& team);
 
 // What one row would decode to; GPTQ is taken for a search weighed by importance.
 void round_row(const MatrixFormat& format, RoundingMethod method, std::span<const float> row,
