@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "apps/command.h"
@@ -17,7 +18,6 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/units.h"
-#include "compress/report/quality_json.h"
 #include "compute/sys/mapped_file.h"
 
 namespace brisk {
@@ -108,15 +108,12 @@ Json to_json(const StepResult& step) {
 
 void print_result(const Options& options, const std::vector<StepResult>& steps,
                   const std::optional<QualityReport>& quality, double seconds) {
-  if (!options.json) {
-    fmt::print("{}: {} steps in {}\n", options.out, steps.size(), human_seconds(seconds));
-    if (quality) print_quality(*quality);
-    return;
-  }
   Json json = {{"out", options.out}, {"seconds", seconds}, {"steps", Json::array()}};
   for (const StepResult& step : steps) json["steps"].push_back(to_json(step));
-  if (quality) json["quality"] = to_json(*quality);
-  fmt::print("{}\n", to_text(json));
+  print_published(
+      options.json, std::move(json),
+      fmt::format("{}: {} steps in {}", options.out, steps.size(), human_seconds(seconds)),
+      quality);
 }
 
 absl::Status compress(Options& options) {

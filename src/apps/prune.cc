@@ -124,7 +124,7 @@ absl::Status prune(Options& options) {
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const std::string summary =
-      fmt::format("{}: {:.1f} % of the layers' weights are zero, by {}; {}, written in {}",
+      fmt::format("{}: {:.1f} % of the weights that may go are zero, by {}; {}, written in {}",
                   options.out, 100 * result.sparsity(), options.method, human_bytes(result.bytes),
                   human_seconds(elapsed.count()));
   print_published(options.json, to_json(options, result, elapsed.count()), summary, quality);
@@ -151,6 +151,8 @@ CommandAction add_prune(CLI::App& app) {
   auto* method = app.add_option("--method", options->method,
                                 "Which go: " + prune_method_choices() +
                                     " (default: wanda with a calibration text, else magnitude)");
+  auto* head = app.add_flag("--sparse-head", job.head,
+                            "Prune the head too, and with it an embedding that it is tied to");
   StructuredOptions& structures = options->structures;
   // Either single weights go, or whole structures.
   const auto add_share = [&](const char* name, double* share, const char* what) {
@@ -158,6 +160,7 @@ CommandAction add_prune(CLI::App& app) {
         ->check(CLI::Range(0.0, 0.99))
         ->excludes(sparsity)
         ->excludes(method)
+        ->excludes(head)
         ->group("Whole structures");
   };
   add_share("--neurons", &structures.neurons, "The share of each MLP's neurons that goes");
@@ -168,6 +171,7 @@ CommandAction add_prune(CLI::App& app) {
       ->check(CLI::Range(0, 1 << 10))
       ->excludes(sparsity)
       ->excludes(method)
+      ->excludes(head)
       ->group("Whole structures");
   app.add_option(
       "--calibration", options->calibration,

@@ -237,6 +237,7 @@ TEST_F(Compressed, AKilledPruningGoesOnToTheSameBytes) {
       PruneOptions job;
       job.method = parse_prune_method(method).value();
       job.pattern.sparsity = 0.5;
+      job.head = true;
       job.documents = seen_;
       job.calibration = {.windows_max = 24, .window_tokens = 128};
       job.threads = 2;
@@ -287,6 +288,35 @@ TEST_F(Compressed, PruningByInputsBeatsPruningByMagnitude) {
     const auto result = prune_checkpoint(kModel, path("p.gguf"), prune);
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_NEAR(result->sparsity(), 0.5, 0.002) << method;
+    kl[method] = quality(path("p.gguf")).divergence->kl.value;
+  }
+  EXPECT_LT(kl["wanda"], kl["magnitude"]);
+  EXPECT_LT(kl["sparsegpt"], kl["wanda"]);
+}
+
+TEST_F(Compressed, TheHeadIsPrunedWhereItIsAskedFor) {
+  std::map<std::string, double> kl;
+  for (const char* method : {"magnitude", "global-magnitude", "wanda", "sparsegpt"}) {
+    PruneOptions prune;
+    prune.method = parse_prune_method(method).value();
+    const bool is_global = prune.method == PruneMethod::kGlobalMagnitude;
+    prune.pattern = parse_sparsity(is_global ? "0.3" : "4:8").value();
+    prune.head = true;
+    prune.documents = seen_;
+    prune.calibration = {.windows_max = 24, .window_tokens = 128};
+    const auto result = prune_checkpoint(kModel, path("p.gguf"), prune);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_NEAR(result->sparsity(), is_global ? 0.3 : 0.5, 0.002) << method;
+    const PrunedMatrix& head = result->matrices.back();
+    EXPECT_EQ(head.name, "token_embd.weight");
+    const auto share = static_cast<double>(head.zeros) / static_cast<double>(head.values);
+    EXPECT_GT(share, 0.05) << method;
+    EXPECT_LE(share, 0.51) << method;
+    const auto written = open_checkpoint(path("p.gguf")).value();
+    const Tensor& stored = *written->find(head.name);
+    std::vector<float> values(static_cast<size_t>(stored.values()));
+    decode_values(stored, 0, stored.values(), values.data());
+    EXPECT_EQ(std::count(values.begin(), values.end(), 0.0f), head.zeros) << method;
     kl[method] = quality(path("p.gguf")).divergence->kl.value;
   }
   EXPECT_LT(kl["wanda"], kl["magnitude"]);

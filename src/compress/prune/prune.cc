@@ -60,12 +60,17 @@ class LayerPruner {
     if (options_.method == PruneMethod::kGlobalMagnitude && first_layer_ == 0) {
       BRISK_RETURN_IF_ERROR(find_global_threshold());
     }
-    return edit_layers({.layers = layers,
-                        .first = first_layer_,
-                        .stream = stream,
-                        .collector = &collector_,
-                        .edit = [&](size_t layer) { return prune_layer(layer, team); },
-                        .on_progress = options_.on_progress});
+    BRISK_RETURN_IF_ERROR(
+        edit_layers({.layers = layers,
+                     .first = first_layer_,
+                     .stream = stream,
+                     .collector = &collector_,
+                     .edit = [&](size_t layer) { return prune_layer(layer, team); },
+                     .on_progress = options_.on_progress}));
+    if (!options_.head || first_layer_ > layers) return absl::OkStatus();
+    collector_.clear();
+    if (stream != nullptr) stream->look_at_head(collector_);
+    return prune_head(team);
   }
 
   const CheckpointEdit& edit() const { return edit_; }
@@ -81,14 +86,43 @@ class LayerPruner {
                                decode_layer(model_, layer));
         for (const WorkingMatrix& matrix : matrices) quantile.add(matrix.values);
       }
+      if (!options_.head) continue;
+      BRISK_ASSIGN_OR_RETURN(const WorkingMatrix head, decode_head());
+      quantile.add(head.values);
     }
     threshold_ = quantile.threshold();
     equal_left_ = quantile.equal_that_go();
     return absl::OkStatus();
   }
 
+  absl::StatusOr<WorkingMatrix> decode_head() {
+    Linear& head = model_.weights.head;
+    const auto& tensors = model_.checkpoint->tensors;
+    const auto named = std::ranges::find_if(tensors, [&](const NamedTensor& each) {
+      return each.tensor.data.data() == head.weight.data.data();
+    });
+    if (named == tensors.end()) {
+      return unsupported("the head is not stored as it is computed with; leave it dense");
+    }
+    return decode_matrix({.linear = &head,
+                          .tensor = &*named,
+                          .rows = head.weight.shape[0],
+                          .depth = head.weight.shape[1],
+                          .name = named->name});
+  }
+
+  absl::Status prune_head(ThreadTeam& team) {
+    std::vector<WorkingMatrix> head(1);
+    BRISK_ASSIGN_OR_RETURN(head[0], decode_head());
+    return prune_matrices(head, team);
+  }
+
   absl::Status prune_layer(size_t layer, ThreadTeam& team) {
     BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
+    return prune_matrices(matrices, team);
+  }
+
+  absl::Status prune_matrices(std::vector<WorkingMatrix>& matrices, ThreadTeam& team) {
     const size_t before = matrices_.size();
     const InputStatistics* factored = nullptr;
     std::optional<InverseFactor> factor;
@@ -184,6 +218,7 @@ class LayerPruner {
 Json key_options(const Model& model, const PruneOptions& options) {
   return {{"edit", "prune 1"},
           {"method", static_cast<int>(options.method)},
+          {"head", options.head},
           {"sparsity", options.pattern.sparsity},
           {"keep", options.pattern.keep},
           {"group", options.pattern.group},

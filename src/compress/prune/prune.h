@@ -32,6 +32,7 @@ absl::StatusOr<SparsityPattern> parse_sparsity(std::string_view text);
 struct PruneOptions {
   PruneMethod method = PruneMethod::kWanda;
   SparsityPattern pattern;
+  bool head = false;                // the head too, and with it an embedding that it is tied to
   std::vector<Document> documents;  // to calibrate with; magnitudes need none
   CalibrationOptions calibration;
   double damping = 0.01;       // of SparseGPT
@@ -49,7 +50,7 @@ struct PrunedMatrix {
 
 struct PruneResult {
   uint64_t bytes = 0;                  // of the weights file
-  std::vector<PrunedMatrix> matrices;  // of layers; embedding and head stay whole
+  std::vector<PrunedMatrix> matrices;  // of layers, and the head where it was asked for
   int64_t calibration_tokens = 0;
 
   double sparsity() const;  // of those matrices
