@@ -121,7 +121,8 @@ class Quantizer {
   // Takes what a step of an earlier run says of itself.
   absl::Status resume(const Json& details) {
     try {
-      for (const auto& [name, format] : details.value("mix", Json::object()).items()) {
+      const Json mix = details.value("mix", Json::object());
+      for (const auto& [name, format] : mix.items()) {
         const NamedTensor* named = model_.checkpoint->find_weight(name);
         if (named == nullptr) return invalid_input("there is no tensor {}", name);
         BRISK_ASSIGN_OR_RETURN(formats_[&named->tensor], matrix_format_from_json(format));
