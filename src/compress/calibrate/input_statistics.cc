@@ -22,6 +22,15 @@ void add_sums(InputStatistics& statistics, ConstMatView input, Range columns) {
   }
 }
 
+// The row that becomes sample k: one of each stretch of the rows, anywhere in it, so that windows
+// whose length the stretches divide do not give their first tokens only.
+int64_t sampled_row(int64_t k, const CollectOptions& options) {
+  const auto stretch = static_cast<uint64_t>(
+      std::max<int64_t>(1, ceil_div(options.rows_expected, options.sample_rows)));
+  const uint64_t scattered = static_cast<uint64_t>(k) * 0x9E3779B97F4A7C15u >> 32;
+  return static_cast<int64_t>(static_cast<uint64_t>(k) * stretch + scattered % stretch);
+}
+
 }  // namespace
 
 std::vector<float> InputStatistics::mean_square() const {
@@ -66,13 +75,9 @@ void InputCollector::observe(Worker worker, size_t /*layer*/, ConstMatView input
   if (worker.index == 0) {
     InputStatistics& statistics = prepare(input, users);
     transposed_.resize(static_cast<size_t>(input.cols * input.rows));
-    const int64_t every =
-        options_.sample_rows == 0
-            ? 0
-            : std::max<int64_t>(1, ceil_div(options_.rows_expected, options_.sample_rows));
     for (int64_t r = 0; r < input.rows; ++r, ++statistics.rows) {
-      if (every == 0 || statistics.rows % every != 0) continue;
       if (statistics.sample_rows == options_.sample_rows) continue;
+      if (statistics.rows != sampled_row(statistics.sample_rows, options_)) continue;
       statistics.sample.insert(statistics.sample.end(), input.row(r), input.row(r) + input.cols);
       ++statistics.sample_rows;
     }
