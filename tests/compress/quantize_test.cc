@@ -308,7 +308,7 @@ TEST_F(Compressed, TheHeadIsPrunedWhereItIsAskedFor) {
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_NEAR(result->sparsity(), is_global ? 0.3 : 0.5, 0.002) << method;
     const PrunedMatrix& head = result->matrices.back();
-    EXPECT_EQ(head.name, "token_embd.weight");
+    EXPECT_EQ(head.name, "output.weight");
     const auto share = static_cast<double>(head.zeros) / static_cast<double>(head.values);
     EXPECT_GT(share, 0.05) << method;
     EXPECT_LE(share, 0.51) << method;
