@@ -30,6 +30,7 @@ CommandAction add_convert(CLI::App& app);
 CommandAction add_compile(CLI::App& app);
 CommandAction add_quantize(CLI::App& app);
 CommandAction add_prune(CLI::App& app);
+CommandAction add_factorize(CLI::App& app);
 CommandAction add_trim_vocab(CLI::App& app);
 CommandAction add_compress(CLI::App& app);
 CommandAction add_synth(CLI::App& app);

@@ -20,6 +20,7 @@
 #include "model/checkpoint/quality_report.h"
 #include "model/checkpoint/tensor_table.h"
 #include "model/choose_sparse.h"
+#include "model/low_rank.h"
 #include "model/model.h"
 #include "model/tokenizer/utf8.h"
 
@@ -160,6 +161,32 @@ std::string tokenizer_text(const TokenizerData& tokenizer) {
   return text;
 }
 
+// Of projections that are two factors, without ".weight".
+std::vector<std::pair<std::string_view, int64_t>> ranks_of(const Checkpoint& checkpoint) {
+  std::vector<std::pair<std::string_view, int64_t>> ranks;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (!is_factor(name, Factor::kA) || tensor.shape.empty()) continue;
+    ranks.emplace_back(std::string_view(name).substr(0, name.rfind(".low_rank_a")),
+                       tensor.shape.front());
+  }
+  return ranks;
+}
+
+std::string low_rank_text(const Checkpoint& checkpoint) {
+  const auto ranks = ranks_of(checkpoint);
+  if (ranks.empty()) return "";
+  const auto by_rank = [](const auto& a, const auto& b) { return a.second < b.second; };
+  const auto [least, most] = std::minmax_element(ranks.begin(), ranks.end(), by_rank);
+  return fmt::format("{} matrices are products of two, of rank {} to {}", ranks.size(),
+                     least->second, most->second);
+}
+
+Json ranks_json(const Checkpoint& checkpoint) {
+  Json ranks = Json::object();
+  for (const auto& [name, rank] : ranks_of(checkpoint)) ranks[std::string(name)] = rank;
+  return ranks;
+}
+
 // Name and value of everything worth a line; empty values are left out.
 std::vector<std::pair<std::string, std::string>> facts(const Options& options,
                                                        const Checkpoint& checkpoint,
@@ -202,6 +229,7 @@ std::vector<std::pair<std::string, std::string>> facts(const Options& options,
                      ? fmt::format("{} of {} matrices have enough zeros to run sparse here",
                                    summary.sparse_matrices, summary.matrices)
                      : ""},
+      {"low rank", low_rank_text(checkpoint)},
       {"tokenizer", tokenizer_text(checkpoint.tokenizer)},
       {"chat template", checkpoint.chat_template.empty()
                             ? "none"
@@ -316,6 +344,7 @@ void print_json(const Options& options, const Checkpoint& checkpoint, const Summ
         {"eos", tokenizer.rules.eos},
         {"end_of_generation", tokenizer.rules.end_of_generation}}},
       {"chat_template", checkpoint.chat_template},
+      {"low_rank", ranks_json(checkpoint)},
       {"supported", summary.refusal.empty()},
       {"metadata", checkpoint.metadata},
   };

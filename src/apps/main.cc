@@ -28,6 +28,7 @@ std::vector<Command> commands() {
       {"quantize", "a model's weights in fewer bits, chosen with what texts tell of its inputs",
        add_quantize},
       {"prune", "a model with fewer weights", add_prune},
+      {"factorize", "a model whose matrices are products of two smaller ones", add_factorize},
       {"trim-vocab", "a model without the tokens that a corpus never uses", add_trim_vocab},
       {"compress", "the steps of a recipe one after the other: prune, train, quantize, gate",
        add_compress},

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "base/status.h"
 #include "compute/quant/format.h"
 #include "compute/quant/pack_panels.h"
+#include "model/low_rank.h"
 
 namespace brisk {
 namespace {
@@ -106,6 +108,8 @@ class Binder {
       BRISK_RETURN_IF_ERROR(linear(names_.q, q_rows, hidden, &layer->q));
       BRISK_RETURN_IF_ERROR(linear(names_.k, kv_rows, hidden, &layer->k));
       BRISK_RETURN_IF_ERROR(linear(names_.v, kv_rows, hidden, &layer->v));
+      layer->k.slot = 1;
+      layer->v.slot = 2;
     }
     BRISK_RETURN_IF_ERROR(linear(names_.o, hidden, q_rows, &layer->o));
     BRISK_RETURN_IF_ERROR(norm(names_.q_norm, spec_.head_dim, &layer->q_norm));
@@ -127,6 +131,7 @@ class Binder {
     } else {
       if (spec_.gated_mlp) BRISK_RETURN_IF_ERROR(linear(names_.gate, ffn, hidden, &layer->gate));
       BRISK_RETURN_IF_ERROR(linear(names_.up, ffn, hidden, &layer->up));
+      layer->up.slot = 1;
     }
     return linear(names_.down, hidden, ffn, &layer->down);
   }
@@ -148,6 +153,7 @@ class Binder {
     const int64_t shared = moe.shared_ffn_size;
     BRISK_RETURN_IF_ERROR(linear(names_.shared_gate, shared, hidden, &layer->shared_expert.gate));
     BRISK_RETURN_IF_ERROR(linear(names_.shared_up, shared, hidden, &layer->shared_expert.up));
+    layer->shared_expert.up.slot = 1;
     BRISK_RETURN_IF_ERROR(linear(names_.shared_down, hidden, shared, &layer->shared_expert.down));
     return linear(names_.shared_expert_gate, 1, hidden, &layer->shared_expert_gate);
   }
@@ -157,7 +163,9 @@ class Binder {
                              Linear* linear_out) {
     const std::string name = with_number(pattern, layer_);
     if (name.find("{}") != std::string::npos) {
-      return linear(with_number(name, expert), out, in, linear_out);
+      BRISK_RETURN_IF_ERROR(linear(with_number(name, expert), out, in, linear_out));
+      if (linear_out->reduce == nullptr) return absl::OkStatus();
+      return unsupported("{}: experts as two factors", with_number(name, expert));
     }
     const Tensor* stacked = find(name);
     if (stacked == nullptr) return missing(name);
@@ -174,7 +182,11 @@ class Binder {
 
   absl::Status linear(const std::string& pattern, int64_t out, int64_t in, Linear* linear_out) {
     const std::string name = with_number(pattern, layer_);
-    if (names_.transposed && pattern != names_.head) {
+    const bool factored = find(factor_name(name, Factor::kA)) != nullptr ||
+                          find(factor_name(name, Factor::kB)) != nullptr;
+    if (factored) {
+      BRISK_RETURN_IF_ERROR(factors(name, out, in, linear_out));
+    } else if (names_.transposed && pattern != names_.head) {
       BRISK_ASSIGN_OR_RETURN(const Tensor stored, matrix(name, in, out));
       if (stored.panels) return not_in_rows(name);
       BRISK_ASSIGN_OR_RETURN(linear_out->weight, transpose(name, stored));
@@ -185,6 +197,29 @@ class Binder {
     if (const size_t at = bias.rfind("weight"); at != std::string::npos)
       bias.replace(at, 6, "bias");
     return vector_if_present(bias, out, &linear_out->bias);
+  }
+
+  absl::Status factors(const std::string& name, int64_t out, int64_t in, Linear* linear_out) {
+    const std::string a_name = factor_name(name, Factor::kA);
+    const std::string b_name = factor_name(name, Factor::kB);
+    const Tensor* a = find(a_name);
+    if (a == nullptr || find(b_name) == nullptr) {
+      return invalid_input("the checkpoint has {} without its other factor, {}",
+                           a == nullptr ? b_name : a_name, a == nullptr ? a_name : b_name);
+    }
+    if (find(name) != nullptr) {
+      return invalid_input("the checkpoint has {} beside the factors {} and {}; which is meant?",
+                           name, a_name, b_name);
+    }
+    const int64_t rank = a->shape.size() == 2 ? a->shape[0] : 0;
+    if (rank < 1 || rank > std::min(out, in)) {
+      return invalid_input("{} has shape ({}), expected (rank, {}) with a rank of 1 to {}", a_name,
+                           fmt::join(a->shape, ", "), in, std::min(out, in));
+    }
+    linear_out->reduce = std::make_shared<Linear>();
+    BRISK_ASSIGN_OR_RETURN(linear_out->reduce->weight, matrix(a_name, rank, in));
+    BRISK_ASSIGN_OR_RETURN(linear_out->weight, matrix(b_name, out, rank));
+    return absl::OkStatus();
   }
 
   absl::Status norm(const std::string& pattern, int64_t size, NormWeights* norm_out) {
@@ -246,6 +281,7 @@ class Binder {
   static Linear part(const Linear& whole, int64_t begin, int64_t count) {
     Linear linear;
     linear.weight = slice_rows(whole.weight, begin, count);
+    linear.reduce = whole.reduce;
     if (!whole.bias.empty()) {
       linear.bias.assign(whole.bias.begin() + begin, whole.bias.begin() + begin + count);
     }

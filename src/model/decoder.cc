@@ -53,6 +53,16 @@ void largest(std::span<const float> probabilities, std::span<int32_t> indices,
   }
 }
 
+// Calls body(group) for the products that share a reduction. REQUIRES: they stand together.
+template <typename Body>
+void for_each_reduction(std::span<const Linear* const> users, const Body& body) {
+  for (size_t begin = 0, end = 0; begin < users.size(); begin = end) {
+    const Linear* const reduce = users[begin]->reduce.get();
+    for (end = begin + 1; end < users.size() && users[end]->reduce.get() == reduce;) ++end;
+    if (reduce != nullptr) body(users.subspan(begin, end - begin));
+  }
+}
+
 // REQUIRES: the same shape.
 void copy_rows(ConstMatView from, MatView to) {
   for (int64_t r = 0; r < to.rows; ++r) {
@@ -69,7 +79,8 @@ int64_t step_memory_bytes(const ModelSpec& spec, const DecoderOptions& options, 
   if (spec.moe.experts > 0) {
     row += 2 * int64_t{spec.hidden_size} + spec.moe.experts + 2 * spec.moe.experts_per_token;
   }
-  row += depth_max(spec) / 2;  // an input as int8, with its scales and sums
+  // An input as int8, with its scales and sums; and what factors make of it, both ways.
+  row += depth_max(spec) / 2 + kSharedInputMax * (spec.rank_max + spec.rank_max / 2);
   const int64_t floats = options.rows_max * row + options.logits_rows_max * spec.vocab_size +
                          threads * kColumnUnit * depth_max(spec);
   return floats * static_cast<int64_t>(sizeof(float));
@@ -93,6 +104,8 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
       ops_(kernels, team.size(),
            {.rows = options.rows_max,
             .depth = depth_max(model.spec),
+            .slots = model.spec.rank_max > 0 ? 1 + kSharedInputMax : 1,
+            .rank = model.spec.rank_max,
             .head_dim = model.spec.head_dim,
             .reorders = model.weights.reorders}),
       lora_(kernels),
@@ -108,6 +121,7 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
   allocate(&gate_, rows, widest_mlp(spec_));
   allocate(&up_, rows, widest_mlp(spec_));
   allocate(&logits_, options.logits_rows_max, spec_.vocab_size);
+  for (auto& reduced : reduced_) allocate(&reduced, rows, spec_.rank_max);
   for (const RopeSpec& rope : spec_.ropes) {
     Angles& angles = angles_.emplace_back();
     allocate(&angles.cos, rows, rope.rotary_dim / 2);
@@ -245,7 +259,7 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
   lap(worker, OpKind::kNorm, index);
   sync(worker, index);
 
-  load_input(worker, index, h, {&layer.q, &layer.k, &layer.v},
+  load_input(worker, index, OpKind::kQkv, h, {&layer.q, &layer.k, &layer.v},
              {LoraTarget::kQ, LoraTarget::kK, LoraTarget::kV});
   product(worker, layer.q, h, q);
   product(worker, layer.k, h, k);
@@ -277,7 +291,7 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
   }
 
   const bool has_own_norm = !layer.post_attention_norm.weight.empty();
-  load_input(worker, index, mixed, {&layer.o}, {LoraTarget::kO});
+  load_input(worker, index, OpKind::kOutput, mixed, {&layer.o}, {LoraTarget::kO});
   product(worker, layer.o, mixed, has_own_norm ? branch : x, /*add=*/!has_own_norm);
   adapt(worker, index, LoraTarget::kO, has_own_norm ? branch : x);
   lap(worker, OpKind::kOutput, index);
@@ -336,7 +350,8 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
   const MatView x = rows_of(x_, hidden), h = rows_of(h_, hidden), branch = rows_of(branch_, hidden);
   const MatView inner = rows_of(gate_, spec_.ffn_size);
 
-  load_input(worker, index, h, {&layer.gate, &layer.up}, {LoraTarget::kGate, LoraTarget::kUp});
+  load_input(worker, index, OpKind::kGateUp, h, {&layer.gate, &layer.up},
+             {LoraTarget::kGate, LoraTarget::kUp});
   gated_product(worker, layer.gate, layer.up, h, inner, index);
   lap(worker, OpKind::kGateUp, index);
   sync(worker, index);
@@ -346,7 +361,7 @@ void Decoder::dense_mlp(Worker worker, size_t index) {
   }
 
   const bool has_own_norm = !layer.post_ffn_norm.weight.empty();
-  load_input(worker, index, inner, {&layer.down}, {LoraTarget::kDown});
+  load_input(worker, index, OpKind::kDown, inner, {&layer.down}, {LoraTarget::kDown});
   product(worker, layer.down, inner, has_own_norm ? branch : x, /*add=*/!has_own_norm);
   adapt(worker, index, LoraTarget::kDown, has_own_norm ? branch : x);
   lap(worker, OpKind::kDown, index);
@@ -390,7 +405,8 @@ void Decoder::routed_mlp(Worker worker, size_t index) {
   const int64_t hidden = spec_.hidden_size;
   const int64_t per_token = spec_.moe.experts_per_token;
   const bool shared = spec_.moe.shared_ffn_size > 0;
-  load_input(worker, index, rows_of(h_, hidden), {&layer.router, &layer.shared_expert_gate});
+  load_input(worker, index, OpKind::kExperts, rows_of(h_, hidden),
+             {&layer.router, &layer.shared_expert_gate});
   product(worker, layer.router, rows_of(h_, hidden), rows_of(router_, spec_.moe.experts));
   if (shared) {
     product(worker, layer.shared_expert_gate, rows_of(h_, hidden), rows_of(shared_gate_, 1));
@@ -457,11 +473,11 @@ void Decoder::run_expert(Worker worker, size_t index, const ExpertWeights& exper
   }
   lap(worker, OpKind::kExperts, index);
   sync(worker, index);
-  load_input(worker, index, input, {&expert.gate, &expert.up});
+  load_input(worker, index, OpKind::kExperts, input, {&expert.gate, &expert.up});
   gated_product(worker, expert.gate, expert.up, input, inner, kNoLayer);
   lap(worker, OpKind::kExperts, index);
   sync(worker, index);
-  load_input(worker, index, inner, {&expert.down});
+  load_input(worker, index, OpKind::kExperts, inner, {&expert.down});
   product(worker, expert.down, inner, output);
   lap(worker, OpKind::kExperts, index);
   sync(worker, index);
@@ -486,7 +502,7 @@ void Decoder::head(Worker worker, const StepBatch& batch) {
   }
   lap(worker, OpKind::kNorm, kNoLayer);
   sync(worker, kNoLayer);
-  load_input(worker, kNoLayer, h, {&model_.weights.head});
+  load_input(worker, kNoLayer, OpKind::kHead, h, {&model_.weights.head});
   const MatView logits = {logits_.data(), wanted, spec_.vocab_size, spec_.vocab_size};
   product(worker, model_.weights.head, h, logits);
   if (spec_.final_softcap != 0) {
@@ -537,30 +553,69 @@ void Decoder::quantize_rows(Worker worker, MatView x) const {
 }
 
 // REQUIRES: `input` is synced. All products of one input follow its load.
-void Decoder::load_input(Worker worker, size_t index, ConstMatView input,
+void Decoder::load_input(Worker worker, size_t index, OpKind kind, ConstMatView input,
                          std::initializer_list<const Linear*> users,
                          std::initializer_list<LoraTarget> targets) {
-  if (observer_ != nullptr) {
-    observer_->observe(worker, index, input, {users.begin(), users.size()});
+  std::array<const Linear*, kSharedInputMax> readers;  // of the input itself
+  std::transform(users.begin(), users.end(), readers.begin(), [](const Linear* linear) {
+    return linear->reduce != nullptr ? linear->reduce.get() : linear;
+  });
+  const bool rounded = load(worker, index, input, {readers.data(), users.size()}, 0);
+  const bool adapted = lora_.is_active() && targets.size() > 0 && input.rows > 0;
+  if (adapted) lora_.reduce(worker, index, input, targets);
+  if (rounded || adapted) {
+    lap(worker, OpKind::kRound, index);
+    sync(worker, index);
   }
+  const bool factored = std::any_of(users.begin(), users.end(),
+                                    [](const Linear* linear) { return linear->reduce != nullptr; });
+  if (factored) reduce(worker, index, kind, input, {users.begin(), users.size()});
+}
+
+// Rounds `input` into `slot` where one of `users` takes it so: true, and it is to be synced.
+bool Decoder::load(Worker worker, size_t index, ConstMatView input,
+                   std::span<const Linear* const> users, int slot) {
+  if (observer_ != nullptr) observer_->observe(worker, index, input, users);
   const bool rounded = std::any_of(users.begin(), users.end(), [](const Linear* linear) {
     return linear->weight.takes_rounded_input();
   });
-  const bool adapted = lora_.is_active() && targets.size() > 0;
-  if (!(rounded || adapted) || input.rows == 0) return;
-  if (rounded) ops_.load_input(worker, input);
-  if (adapted) lora_.reduce(worker, index, input, targets);
+  if (!rounded || input.rows == 0) return false;
+  ops_.load_input(worker, input, slot);
+  return true;
+}
+
+// The first of two products, for users that have factors.
+void Decoder::reduce(Worker worker, size_t index, OpKind kind, ConstMatView input,
+                     std::span<const Linear* const> users) {
+  for_each_reduction(users, [&](std::span<const Linear* const> group) {
+    product(worker, *group.front()->reduce, input, reduced(*group.front(), input.rows));
+  });
+  lap(worker, kind, index);
+  sync(worker, index);
+  bool rounded = false;
+  for_each_reduction(users, [&](std::span<const Linear* const> group) {
+    const Linear& first = *group.front();
+    rounded |= load(worker, index, reduced(first, input.rows), group, 1 + first.slot);
+  });
+  if (!rounded) return;
   lap(worker, OpKind::kRound, index);
   sync(worker, index);
 }
 
 void Decoder::product(Worker worker, const Linear& linear, ConstMatView input, MatView output,
                       bool add) {
-  ops_.linear(worker, {.input = input,
+  const bool factored = linear.reduce != nullptr;
+  ops_.linear(worker, {.input = factored ? reduced(linear, input.rows) : input,
                        .weight = &linear.weight,
                        .bias = linear.bias,
                        .output = output,
-                       .add = add});
+                       .add = add,
+                       .slot = factored ? 1 + linear.slot : 0});
+}
+
+MatView Decoder::reduced(const Linear& linear, int64_t rows) {
+  const int64_t rank = linear.reduce->weight.shape[0];
+  return {reduced_[static_cast<size_t>(linear.slot)].data(), rows, rank, rank};
 }
 
 MatView Decoder::rows_of(std::vector<float>& buffer, int64_t cols) const {

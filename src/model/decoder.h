@@ -8,6 +8,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -102,9 +103,13 @@ class Decoder {
   void norm_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
   void quantize_rows(Worker worker, MatView x) const;
   void prepare_row(const NormWeights& weights, const float* x, int64_t cols, float* y) const;
-  void load_input(Worker worker, size_t layer, ConstMatView input,
+  void load_input(Worker worker, size_t layer, OpKind kind, ConstMatView input,
                   std::initializer_list<const Linear*> users,
                   std::initializer_list<LoraTarget> targets = {});
+  bool load(Worker worker, size_t layer, ConstMatView input, std::span<const Linear* const> users,
+            int slot);
+  void reduce(Worker worker, size_t layer, OpKind kind, ConstMatView input,
+              std::span<const Linear* const> users);
   void adapt(Worker worker, size_t layer, LoraTarget target, MatView output) const {
     if (lora_.is_active()) lora_.add(worker, layer, target, output);
   }
@@ -118,6 +123,7 @@ class Decoder {
     lap(worker, OpKind::kWait, layer);
   }
   MatView rows_of(std::vector<float>& buffer, int64_t cols) const;
+  MatView reduced(const Linear& linear, int64_t rows);
 
   const Model& model_;
   const ModelSpec& spec_;
@@ -140,6 +146,8 @@ class Decoder {
   std::vector<float> gate_;    // (rows, widest MLP)
   std::vector<float> up_;      // (rows, widest MLP)
   std::vector<float> logits_;  // (logits_rows, vocab)
+  // (rows, rank), by Linear::slot: an input after the first of two factors.
+  std::array<std::vector<float>, kSharedInputMax> reduced_;
   struct Angles {
     std::vector<float> cos, sin;  // (rows, rotary_dim / 2)
   };

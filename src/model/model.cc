@@ -21,6 +21,18 @@ int64_t vocab_size_of(const Checkpoint& checkpoint, const TensorNames& names) {
                                                               : checkpoint.config.vocab_size;
 }
 
+int rank_max(const Weights& weights) {
+  int64_t rank = 0;
+  for (const LayerWeights& layer : weights.layers) {
+    const ExpertWeights& shared = layer.shared_expert;
+    for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up,
+                                 &layer.down, &shared.gate, &shared.up, &shared.down}) {
+      if (linear->reduce != nullptr) rank = std::max(rank, linear->reduce->weight.shape[0]);
+    }
+  }
+  return static_cast<int>(rank);
+}
+
 // Spec and weights, as views into the checkpoint.
 absl::Status bind(std::shared_ptr<const Checkpoint> checkpoint, const LoadOptions& options,
                   Model* model) {
@@ -34,6 +46,7 @@ absl::Status bind(std::shared_ptr<const Checkpoint> checkpoint, const LoadOption
   }
   model->spec.vocab_size = static_cast<int>(vocab_size);
   BRISK_ASSIGN_OR_RETURN(model->weights, bind_weights(*checkpoint, names, model->spec));
+  model->spec.rank_max = rank_max(model->weights);
   model->checkpoint = std::move(checkpoint);
   return absl::OkStatus();
 }
@@ -56,8 +69,13 @@ absl::StatusOr<SparseChoice> sparse_choice_for(const LoadOptions& options) {
   return sparse_choice_from_environment();
 }
 
-int64_t parameters(const Linear& linear) {
-  return linear.weight.values() + static_cast<int64_t>(linear.bias.size());
+int64_t parameters(std::initializer_list<const Linear*> linears) {
+  int64_t total = 0;
+  for_each_matrix(linears, [&total](const Linear& linear) {
+    if (linear.weight.shape.empty()) return;
+    total += linear.weight.values() + static_cast<int64_t>(linear.bias.size());
+  });
+  return total;
 }
 
 }  // namespace
@@ -130,22 +148,19 @@ absl::StatusOr<ModelOutline> outline_model(const std::string& path, const LoadOp
 }
 
 int64_t active_parameters(const Model& model) {
-  int64_t total = parameters(model.weights.head);
+  int64_t total = parameters({&model.weights.head});
   for (const LayerWeights& layer : model.weights.layers) {
-    total += parameters(layer.q) + parameters(layer.k) + parameters(layer.v) + parameters(layer.o);
+    total += parameters({&layer.q, &layer.k, &layer.v, &layer.o});
     if (layer.experts.empty()) {
-      total += parameters(layer.up) + parameters(layer.down);
-      if (!layer.gate.weight.shape.empty()) total += parameters(layer.gate);
+      total += parameters({&layer.gate, &layer.up, &layer.down});
       continue;
     }
     const ExpertWeights& expert = layer.experts.front();
-    total += parameters(layer.router);
-    total += model.spec.moe.experts_per_token *
-             (parameters(expert.gate) + parameters(expert.up) + parameters(expert.down));
-    if (model.spec.moe.shared_ffn_size > 0) {
-      total += parameters(layer.shared_expert.gate) + parameters(layer.shared_expert.up) +
-               parameters(layer.shared_expert.down) + parameters(layer.shared_expert_gate);
-    }
+    const ExpertWeights& shared = layer.shared_expert;
+    total += parameters({&layer.router});
+    total +=
+        model.spec.moe.experts_per_token * parameters({&expert.gate, &expert.up, &expert.down});
+    total += parameters({&shared.gate, &shared.up, &shared.down, &layer.shared_expert_gate});
   }
   return total;
 }

@@ -66,13 +66,12 @@ class Plan {
     }
   }
   void add(ExpertWeights& expert) {
-    for (Linear* linear : {&expert.gate, &expert.up, &expert.down}) add(*linear);
+    for_each_matrix({&expert.gate, &expert.up, &expert.down},
+                    [this](Linear& linear) { add(linear); });
   }
   void add(LayerWeights& layer) {
-    for (Linear* linear :
-         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-      add(*linear);
-    }
+    for_each_matrix({&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down},
+                    [this](Linear& linear) { add(linear); });
     for (Linear* linear : {&layer.router, &layer.shared_expert_gate}) {
       if (!is_float(linear->weight.dtype)) add(*linear);
     }

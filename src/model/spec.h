@@ -64,6 +64,7 @@ struct ModelSpec {
   float embedding_scale = 1;
   bool learned_positions = false;     // gpt2
   bool quantize_activations = false;  // bitnet: int8 rows into every product
+  int rank_max = 0;                   // of projections that are two factors; 0: none is
   MoeSpec moe;
   std::vector<RopeSpec> ropes;
   std::vector<LayerSpec> layers;

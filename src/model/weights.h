@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -11,11 +12,29 @@
 
 namespace brisk {
 
-// y = x * weight^T + bias. Fused projections are slices of one tensor.
+inline constexpr int kSharedInputMax = 3;  // products of one input: q, k and v
+
+// y = x * weight^T + bias, or where there are two factors (low_rank.h) (x * reduce^T) * weight^T +
+// bias. Fused projections are slices of one tensor, and share `reduce`.
 struct Linear {
-  Tensor weight;            // (out, in)
-  std::vector<float> bias;  // (out) or empty
+  Tensor weight;                   // (out, in), or (out, rank)
+  std::vector<float> bias;         // (out) or empty
+  std::shared_ptr<Linear> reduce;  // (rank, in), without a bias; null: there are no factors
+  int slot = 0;  // below kSharedInputMax; products of one input that share it share `reduce`
 };
+
+// Calls body(matrix) for what products read: reductions, shared ones once, then weights. `linears`:
+// those that share a reduction stand together; some may be empty.
+template <typename L, typename Body>
+void for_each_matrix(std::initializer_list<L*> linears, const Body& body) {
+  L* last = nullptr;
+  for (L* linear : linears) {
+    L* const reduce = linear->reduce.get();
+    if (reduce != nullptr && reduce != last) body(*reduce);
+    if (reduce != nullptr) last = reduce;
+  }
+  for (L* linear : linears) body(*linear);
+}
 
 struct NormWeights {
   std::vector<float> weight;  // empty: the architecture has no such norm, or it is unweighted

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What `brisk quantize`, `prune` and `trim-vocab` publish, and what they do not.
+"""What `brisk quantize`, `prune`, `factorize` and `trim-vocab` publish, and what they do not.
 
   publish_test.py BRISK MODEL
 
@@ -41,7 +41,8 @@ class Publishing(unittest.TestCase):
         for command, out, options in (
                 ("quantize", "q.gguf", ["--scheme", "q8_0", "--method", "search"]),
                 ("prune", "p", ["--sparsity", "0.1", "--method", "magnitude"]),
-                ("prune", "s.gguf", ["--neurons", "0.05", "--calibration", self.text])):
+                ("prune", "s.gguf", ["--neurons", "0.05", "--calibration", self.text]),
+                ("factorize", "f.gguf", ["--ratio", "0.1", "--calibration", self.text])):
             done = self.brisk(command, out, *options, "--evaluate", self.text, "--max-kl", "0.5",
                               "--json")
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -49,7 +50,27 @@ class Publishing(unittest.TestCase):
             self.assertLess(kl, 0.5)
             carried = self.report(out)
             self.assertEqual(carried["text"]["divergence"]["kl"]["value"], kl)
-        self.assertEqual(self.left(), ["p", "q.gguf", "s.gguf"])
+        self.assertEqual(self.left(), ["f.gguf", "p", "q.gguf", "s.gguf"])
+
+    def test_a_factorised_model_says_so_and_answers(self):
+        done = self.brisk("factorize", "f.gguf", "--ratio", "0.3", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = json.loads(done.stdout)
+        self.assertLessEqual(made["parameters"], 0.7 * made["parameters_before"])
+        ranks = {row["name"].removesuffix(".weight"): row["rank"]
+                 for row in made["matrices"] if row["rank"] > 0}
+        out = str(self.path / "f.gguf")
+        shown = subprocess.run([BRISK, "inspect", out, "--json"], check=True, capture_output=True,
+                               text=True).stdout
+        shown = json.loads(shown)
+        self.assertEqual(len(shown["low_rank"]), len(ranks))
+        self.assertEqual(sorted(shown["low_rank"].values()), sorted(ranks.values()))
+        text = subprocess.run([BRISK, "inspect", out], check=True, capture_output=True,
+                              text=True).stdout
+        self.assertIn(f"{len(ranks)} matrices are products of two", text)
+        answer = subprocess.run([BRISK, "run", out, "Once upon a time", "-n", "4"], check=True,
+                                capture_output=True, text=True).stdout
+        self.assertTrue(answer.strip())
 
     def test_what_misses_its_gate_is_not_published_and_leaves_what_was_there(self):
         (self.path / "q.gguf").write_text("mine")
@@ -60,6 +81,7 @@ class Publishing(unittest.TestCase):
         self.assertIn("--max-kl", done.stderr)
         self.assertEqual((self.path / "q.gguf").read_text(), "mine")
         for command, options in (("prune", ["--sparsity", "0.9", "--method", "magnitude"]),
+                                 ("factorize", ["--ratio", "0.3"]),
                                  ("trim-vocab", ["--text", self.text])):
             done = self.brisk(command, "gone", *options, "--max-size", "1kb")
             self.assertEqual(done.returncode, 2, done.stderr)
@@ -154,7 +176,11 @@ class Publishing(unittest.TestCase):
                 ("prune", ["--layers", "99", "--calibration", self.text], "layers"),
                 ("prune", ["--neurons", "0.5"], "--calibration"),
                 ("prune", ["--neurons", "0.5", "--sparsity", "0.5"], "--sparsity"),
-                ("prune", ["--layers", "1", "--method", "wanda"], "--method")):
+                ("prune", ["--layers", "1", "--method", "wanda"], "--method"),
+                ("factorize", [], "--energy"),
+                ("factorize", ["--ratio", "0.5", "--energy", "0.9"], "--ratio"),
+                ("factorize", ["--ratio", "1"], "below 1"),
+                ("factorize", ["--ratio", "0.5", "--damping", "0"], "damping")):
             done = self.brisk(command, "x.gguf", *options)
             self.assertEqual(done.returncode, 1, (options, done.stdout))
             self.assertIn(said, done.stderr)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "compute/sys/mapped_file.h"
 #include "engine/engine.h"
 #include "model/pack_weights.h"
+#include "tests/support/factored_checkpoint.h"
 #include "tests/support/read_small_checkpoint.h"
 #include "tests/support/use_checkpoint.h"
 
@@ -140,6 +142,57 @@ TEST(OddCheckpoints, StepsThatNoMachineCanHoldAreRefused) {
   const absl::Status status = check_step_memory(spec, {.rows_max = 1 << 20}, 1);
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(std::string(message_of(status)), HasSubstr("working memory"));
+}
+
+// `change` adds to a checkpoint that has no blk.0.attn_q.weight, of (out, in); what is said then.
+std::string said_of_factors(
+    const std::function<void(FactoredCheckpoint&, int64_t out, int64_t in)>& change) {
+  const Opened seed = open_seed("llama");
+  auto odd = std::make_shared<FactoredCheckpoint>();
+  odd->config = seed.checkpoint->config;
+  const Tensor* whole = seed.checkpoint->find("blk.0.attn_q.weight");
+  for (const NamedTensor& named : seed.checkpoint->tensors) {
+    if (&named.tensor != whole) odd->put(named.name, named.tensor);
+  }
+  change(*odd, whole->shape[0], whole->shape[1]);
+  const auto model = make_model(odd, "odd");
+  return model.ok() ? "" : std::string(message_of(model.status()));
+}
+
+TEST(OddCheckpoints, FactorsThatDoNotFitAreRefusedByName) {
+  const std::string a = "blk.0.attn_q.low_rank_a.weight", b = "blk.0.attn_q.low_rank_b.weight";
+  const auto said = [&](int64_t rank_a, int64_t rank_b) {
+    return said_of_factors([&](FactoredCheckpoint& odd, int64_t out, int64_t in) {
+      odd.put(a, odd.matrix(DType::kF32, rank_a, in));
+      odd.put(b, odd.matrix(DType::kF32, out, rank_b));
+    });
+  };
+  EXPECT_EQ(said(1, 1), "");
+  EXPECT_EQ(said(2, 2), "");
+  EXPECT_THAT(said(2, 3), HasSubstr(b));
+  EXPECT_THAT(said(0, 0), HasSubstr(a));
+  EXPECT_THAT(said(1 << 16, 1 << 16), HasSubstr("rank"));
+  EXPECT_THAT(said_of_factors([&](FactoredCheckpoint& odd, int64_t, int64_t in) {
+                odd.put(a, odd.matrix(DType::kF32, 2, in));
+              }),
+              HasSubstr("without its other factor, " + b));
+  EXPECT_THAT(said_of_factors([&](FactoredCheckpoint& odd, int64_t out, int64_t) {
+                odd.put(b, odd.matrix(DType::kF32, out, 2));
+              }),
+              HasSubstr("without its other factor, " + a));
+  EXPECT_THAT(said_of_factors([&](FactoredCheckpoint& odd, int64_t out, int64_t in) {
+                odd.put(a, odd.matrix(DType::kF32, 2, in));
+                odd.put(b, odd.matrix(DType::kF32, out, 2));
+                odd.put("blk.0.attn_q.weight", odd.matrix(DType::kF32, out, in));
+              }),
+              HasSubstr("which is meant?"));
+  EXPECT_THAT(said_of_factors([&](FactoredCheckpoint& odd, int64_t out, int64_t in) {
+                Tensor vector = odd.matrix(DType::kF32, 2, in);
+                vector.shape = {2 * in};
+                odd.put(a, vector);
+                odd.put(b, odd.matrix(DType::kF32, out, 2));
+              }),
+              HasSubstr("expected (rank, "));
 }
 
 }  // namespace

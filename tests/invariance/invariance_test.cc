@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "model/model.h"
 #include "tests/invariance/answers.h"
+#include "tests/support/factored_checkpoint.h"
 
 namespace brisk {
 namespace {
@@ -36,7 +37,16 @@ const char* const kCheckpoints[] = {"llama3/hf",
                                     "blocks-q4_1/model.gguf",
                                     "blocks-q2_k/model.gguf",
                                     "gptq-int4-shuffled/hf",
-                                    "awq-int4/hf"};
+                                    "awq-int4/hf",
+                                    "llama3/hf in factors",
+                                    "llama2-bf16/hf in factors",
+                                    "phi3-window/hf in factors",
+                                    "qwen2moe/hf in factors",
+                                    "gpt2/hf in factors",
+                                    "blocks-q4_0/model.gguf in factors",
+                                    "gptq-int4-shuffled/hf in factors"};
+
+constexpr std::string_view kInFactors = " in factors";
 
 std::vector<Request> make_requests(const Model& model) {
   const int lengths[] = {1, 5, 16, 17, 33, 70, 40, 40};
@@ -109,14 +119,19 @@ class Invariance : public testing::TestWithParam<const char*> {
   // The tiny checkpoints declare short contexts; rotations go further (learned positions do not).
   static std::shared_ptr<const Model> load(const KernelTable* kernels,
                                            SparseChoice sparse = SparseChoice::kWhereFaster) {
-    const std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
+    std::string path = std::string(BRISK_BINARY_DIR "/reference/") + GetParam();
+    const bool in_factors = path.ends_with(kInFactors);
+    if (in_factors) path.resize(path.size() - kInFactors.size());
+    auto checkpoint = open_checkpoint(path).value();
+    if (in_factors) checkpoint = FactoredCheckpoint::from(checkpoint);
     LoadOptions options;
     options.kernels = kernels;
     options.sparse = sparse;
-    auto model = load_model(path, options).value();
+    auto model = make_model(checkpoint, path, options).value();
+    EXPECT_EQ(model->spec.rank_max > 0, in_factors);
     if (model->spec.learned_positions) return model;
     options.context_max = 160;
-    return load_model(path, options).value();
+    return make_model(checkpoint, path, options).value();
   }
 
   std::vector<Answers> each_alone(const std::shared_ptr<const Model>& model) const {

@@ -95,6 +95,17 @@ absl::StatusOr<Json> CheckpointEdit::restore(const Json& step) {
   }
 }
 
+std::byte* CheckpointEdit::add(std::string name, DType dtype, std::vector<int64_t> shape) {
+  Tensor tensor;
+  tensor.dtype = dtype;
+  tensor.shape = std::move(shape);
+  const auto size = static_cast<size_t>(bytes_of(dtype, tensor.values()));
+  std::byte* bytes = added_bytes_.emplace_back(std::make_unique<std::byte[]>(size)).get();
+  tensor.data = {bytes, size};
+  added_.push_back({std::move(name), std::move(tensor)});
+  return bytes;
+}
+
 void CheckpointEdit::patch_values(const NamedTensor& old, int64_t first,
                                   std::span<const float> values) {
   const bool is_new = !replacements_.contains(&old);
@@ -170,14 +181,17 @@ Checkpoint CheckpointEdit::edited() const {
   if (checkpoint.metadata.contains("config")) update(checkpoint.metadata["config"]);
   drop_quality_report(checkpoint);  // it was another's
   drop_quality_report(checkpoint);
+  const auto put = [&checkpoint](std::string name, const Tensor& tensor) {
+    checkpoint.index.emplace(name, checkpoint.tensors.size());
+    checkpoint.tensors.push_back({std::move(name), tensor});
+  };
   for (const NamedTensor& named : source_->tensors) {
     std::string name = new_name(named.name);
-    if (name.empty()) continue;
+    if (name.empty() || removed_.contains(&named)) continue;
     const auto it = replacements_.find(&named);
-    checkpoint.index.emplace(name, checkpoint.tensors.size());
-    checkpoint.tensors.push_back(
-        {std::move(name), it == replacements_.end() ? named.tensor : it->second.tensor});
+    put(std::move(name), it == replacements_.end() ? named.tensor : it->second.tensor);
   }
+  for (const NamedTensor& added : added_) put(added.name, added.tensor);
   return checkpoint;
 }
 

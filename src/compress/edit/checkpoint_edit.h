@@ -2,6 +2,7 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 #include <absl/status/statusor.h>
 
 #include <cstddef>
@@ -39,6 +40,13 @@ class CheckpointEdit {
   // Replaces `old` by some of its rows (a row: one index of the outermost dimension), in the order
   // given; a format keeps its bytes. REQUIRES: rows of `old`, which has at least one dimension.
   void select_rows(const NamedTensor& old, std::span<const int64_t> rows);
+
+  // `old` goes.
+  void remove(const NamedTensor& old) { removed_.insert(&old); }
+
+  // The bytes of a tensor that the source does not have, zeroed: (shape) in `dtype`. The journal
+  // does not keep it.
+  std::byte* add(std::string name, DType dtype, std::vector<int64_t> shape);
 
   // Tensors whose names begin with `prefix` begin with `other` instead; empty: they go.
   void rename_prefix(const std::string& prefix, const std::string& other);
@@ -83,6 +91,9 @@ class CheckpointEdit {
   ModelConfig config_;
   TokenizerData tokenizer_;
   absl::flat_hash_map<const NamedTensor*, Replacement> replacements_;
+  absl::flat_hash_set<const NamedTensor*> removed_;
+  std::vector<NamedTensor> added_;
+  std::vector<std::unique_ptr<std::byte[]>> added_bytes_;
 };
 
 }  // namespace brisk

@@ -1,5 +1,7 @@
 #include "compress/edit/layer_matrices.h"
 
+#include <initializer_list>
+
 #include "base/status.h"
 #include "compute/quant/format.h"
 
@@ -44,10 +46,18 @@ class Lister {
     matrices_.push_back(std::move(matrix));
     return absl::OkStatus();
   }
+  // Of one input.
+  absl::Status add(std::initializer_list<Linear*> linears, InputSite site, int expert = -1) {
+    absl::Status status;
+    for_each_matrix(linears, [&](Linear& linear) {
+      const bool second = linear.reduce != nullptr;
+      if (status.ok()) status = add(linear, second ? InputSite::kFactor : site, expert);
+    });
+    return status;
+  }
   absl::Status add(ExpertWeights& expert, int number) {
-    BRISK_RETURN_IF_ERROR(add(expert.gate, InputSite::kMlp, number));
-    BRISK_RETURN_IF_ERROR(add(expert.up, InputSite::kMlp, number));
-    return add(expert.down, InputSite::kMlpInner, number);
+    BRISK_RETURN_IF_ERROR(add({&expert.gate, &expert.up}, InputSite::kMlp, number));
+    return add({&expert.down}, InputSite::kMlpInner, number);
   }
   std::vector<LayerMatrix> take() { return std::move(matrices_); }
 
@@ -61,14 +71,10 @@ class Lister {
 absl::StatusOr<std::vector<LayerMatrix>> layer_matrices(Model& model, size_t index) {
   LayerWeights& layer = model.weights.layers[index];
   Lister lister(model);
-  for (Linear* linear : {&layer.q, &layer.k, &layer.v}) {
-    BRISK_RETURN_IF_ERROR(lister.add(*linear, InputSite::kAttention));
-  }
-  BRISK_RETURN_IF_ERROR(lister.add(layer.o, InputSite::kAttentionOutput));
-  for (Linear* linear : {&layer.gate, &layer.up}) {
-    BRISK_RETURN_IF_ERROR(lister.add(*linear, InputSite::kMlp));
-  }
-  BRISK_RETURN_IF_ERROR(lister.add(layer.down, InputSite::kMlpInner));
+  BRISK_RETURN_IF_ERROR(lister.add({&layer.q, &layer.k, &layer.v}, InputSite::kAttention));
+  BRISK_RETURN_IF_ERROR(lister.add({&layer.o}, InputSite::kAttentionOutput));
+  BRISK_RETURN_IF_ERROR(lister.add({&layer.gate, &layer.up}, InputSite::kMlp));
+  BRISK_RETURN_IF_ERROR(lister.add({&layer.down}, InputSite::kMlpInner));
   for (size_t e = 0; e < layer.experts.size(); ++e) {
     BRISK_RETURN_IF_ERROR(lister.add(layer.experts[e], static_cast<int>(e)));
   }

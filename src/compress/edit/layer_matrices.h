@@ -18,6 +18,7 @@ enum class InputSite : uint8_t {
   kAttentionOutput,  // o
   kMlp,              // gate, up (of the dense MLP, of the shared expert, of an expert)
   kMlpInner,         // down
+  kFactor,           // the second of two factors: what the first gives
 };
 
 struct LayerMatrix {
@@ -32,8 +33,9 @@ struct LayerMatrix {
   bool is_whole() const { return tensor->tensor.values() == rows * depth; }
 };
 
-// All matrices of a layer but routers, experts one after the other. REQUIRES: the weights are still
-// those of the checkpoint. Errors: Unimplemented for layouts that store matrices transposed.
+// All matrices of a layer but routers, experts one after the other; of projections that are two
+// factors both, the first ones of an input before its other products. REQUIRES: the weights are
+// still those of the checkpoint. Errors: Unimplemented for layouts that store matrices transposed.
 absl::StatusOr<std::vector<LayerMatrix>> layer_matrices(Model& model, size_t layer);
 
 }  // namespace brisk

@@ -465,6 +465,9 @@ absl::Status check(const ModelSpec& spec, const ModelConfig& config,
     return unsupported("layers of models whose layers differ in kind cannot be removed");
   }
   if (spec.quantize_activations) return unsupported("BitNet models cannot be pruned");
+  if (spec.rank_max > 0) {
+    return unsupported("structures of a factorised model cannot be removed; prune, then factorise");
+  }
   return absl::OkStatus();
 }
 

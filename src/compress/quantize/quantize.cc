@@ -352,6 +352,11 @@ absl::Status check(const Model& model, const QuantizeOptions& options, const std
   if (model.spec.quantize_activations) {
     return unsupported("BitNet models are quantised already");
   }
+  if (model.spec.rank_max > 0 && options.method.smoothing != Smoothing::kNone) {
+    return unsupported(
+        "AWQ and SmoothQuant cannot look through the factors of a factorised model; choose "
+        "--method gptq, importance or nearest");
+  }
   if (options.method.needs_calibration() && options.documents.empty()) {
     return invalid_input(
         "this method looks at the model's inputs: give it a text with --calibration, or choose "

@@ -133,15 +133,20 @@ CpuOps::CpuOps(const KernelTable& kernels, int members, const Sizes& sizes)
       panel_floats_(kDecodedColumns * sizes.depth),
       attention_floats_(attention_scratch_floats(sizes.head_dim)),
       scratch_(static_cast<size_t>(members)) {
+  const auto depth_of = [&sizes](int64_t slot) { return slot == 0 ? sizes.depth : sizes.rank; };
   if (kernels.tiles != nullptr) {
     const int64_t rows = round_up<int64_t>(sizes.rows, kTileRowBlock);
-    const int64_t bytes = tile_rows_bytes(rows, ceil_div<int64_t>(sizes.depth, kTileInputs));
-    input_tiles_.resize(static_cast<size_t>(bytes) / sizeof(CacheLine));
+    for (int64_t slot = 0; slot < sizes.slots; ++slot) {
+      const int64_t bytes = tile_rows_bytes(rows, ceil_div<int64_t>(depth_of(slot), kTileInputs));
+      input_tiles_.emplace_back(static_cast<size_t>(bytes) / sizeof(CacheLine));
+    }
     tile_scratch_.resize(static_cast<size_t>(members));
     for (auto& scratch : tile_scratch_) scratch.resize(kTileScratchBytes / sizeof(CacheLine));
   } else {
-    const auto groups = static_cast<size_t>(sizes.rows * groups_of(sizes.depth));
-    input_.resize(groups);
+    for (int64_t slot = 0; slot < sizes.slots; ++slot) {
+      const int64_t groups = sizes.rows * groups_of(depth_of(slot));
+      inputs_.emplace_back().resize(static_cast<size_t>(groups));
+    }
     if (sizes.reorders) reordered_.resize(static_cast<size_t>(members));
     for (RoundedRows& rows : reordered_) {
       rows.resize(static_cast<size_t>(kRowBlock * groups_of(sizes.depth)));
@@ -201,16 +206,16 @@ QuantizedRows CpuOps::RoundedRows::view(int64_t rows, int64_t groups) {
           .groups = groups};
 }
 
-QuantizedRows CpuOps::loaded_input(int64_t rows, int64_t depth) {
-  return input_.view(rows, groups_of(depth));
+QuantizedRows CpuOps::loaded_input(int slot, int64_t rows, int64_t depth) {
+  return inputs_[static_cast<size_t>(slot)].view(rows, groups_of(depth));
 }
 
-void CpuOps::load_input(Worker worker, ConstMatView input) {
+void CpuOps::load_input(Worker worker, ConstMatView input, int slot) {
   if (kernels_.tiles != nullptr) {
-    load_tiles(worker, input);
+    load_tiles(worker, input, slot);
     return;
   }
-  const QuantizedRows rows = loaded_input(input.rows, input.cols);
+  const QuantizedRows rows = loaded_input(slot, input.rows, input.cols);
   const Range mine = worker.share(rows.rows * rows.groups);
   kernels_.quantize_groups({.x = input.data,
                             .x_stride = input.stride,
@@ -220,15 +225,16 @@ void CpuOps::load_input(Worker worker, ConstMatView input) {
                             .out = rows});
 }
 
-TileRows CpuOps::loaded_tiles(int64_t rows, int64_t depth) {
+TileRows CpuOps::loaded_tiles(int slot, int64_t rows, int64_t depth) {
+  std::vector<CacheLine>& tiles = input_tiles_[static_cast<size_t>(slot)];
   const int64_t groups = depth / kTileInputs;
   BRISK_CHECK(tile_rows_bytes(rows, groups) <=
-              static_cast<int64_t>(input_tiles_.size() * sizeof(CacheLine)));
-  return {.data = input_tiles_.data(), .rows = rows, .groups = groups};
+              static_cast<int64_t>(tiles.size() * sizeof(CacheLine)));
+  return {.data = tiles.data(), .rows = rows, .groups = groups};
 }
 
-void CpuOps::load_tiles(Worker worker, ConstMatView input) {
-  const TileRows rows = loaded_tiles(input.rows, input.cols);
+void CpuOps::load_tiles(Worker worker, ConstMatView input, int slot) {
+  const TileRows rows = loaded_tiles(slot, input.rows, input.cols);
   const Range mine = worker.share(tile_row_blocks(rows.rows) * rows.groups);
   kernels_.tiles->pack_rows({.x = input.data,
                              .x_stride = input.stride,
@@ -242,7 +248,7 @@ void CpuOps::linear_tiles(Worker worker, const LinearOp& op, Range columns) {
   const int64_t bytes = tile_panel_bytes(format, op.input.cols);
   BRISK_CHECK(kernels_.tiles != nullptr);  // weights are packed for the kernels that run them
   kernels_.tiles->linear[static_cast<size_t>(format)](
-      {.x = loaded_tiles(op.input.rows, op.input.cols),
+      {.x = loaded_tiles(op.slot, op.input.rows, op.input.cols),
        .panels = op.weight->data.data() + columns.begin / kTileOutputs * bytes,
        .panel_bytes = bytes,
        .cols = columns.end - columns.begin,
@@ -258,7 +264,7 @@ void CpuOps::linear_panels(const LinearOp& op, Range columns) {
   BRISK_CHECK(kernels_.tiles == nullptr);
   const int64_t bytes = panel_bytes(format, op.input.cols);
   PanelArgs args = panel_args(op, columns);
-  args.x = loaded_input(op.input.rows, op.input.cols);
+  args.x = loaded_input(op.slot, op.input.rows, op.input.cols);
   args.panels = op.weight->data.data() + columns.begin / kPanelColumns * bytes;
   args.panel_bytes = bytes;
   kernels_.panels->linear[static_cast<size_t>(format)](args);
@@ -345,7 +351,7 @@ void CpuOps::linear_sparse(Worker worker, const LinearOp& op, Range columns) {
                      .y_stride = op.output.stride,
                      .add = op.add};
   if (!kSparseLayouts[format].is_float) {
-    args.rounded = loaded_input(op.input.rows, op.input.cols);
+    args.rounded = loaded_input(op.slot, op.input.rows, op.input.cols);
   }
   kernel.linear(args);
 }
@@ -371,7 +377,7 @@ void CpuOps::linear_unpacked(Worker worker, const LinearOp& op, Range columns) {
         linear_f32(op, panel, part);
       } else {
         PanelArgs args = panel_args(op, part);
-        args.x = rows_of(loaded_input(rows, depth), part_rows);
+        args.x = rows_of(loaded_input(op.slot, rows, depth), part_rows);
         args.y += part_rows.begin * args.y_stride;
         args.panels = panel;
         args.panel_bytes = panel_bytes(layout.dense, depth);

@@ -23,6 +23,7 @@ struct LinearOp {
   std::span<const float> bias;     // (columns) or empty
   MatView output;                  // (rows, columns)
   bool add = false;
+  int slot = 0;  // where load_input() has put `input`
 };
 inline constexpr int64_t kColumnUnit = 32;
 
@@ -73,6 +74,8 @@ class CpuOps {
   struct Sizes {
     int64_t rows = 0;   // of a product at most
     int64_t depth = 0;  // of a product at most
+    int64_t slots = 1;  // inputs that are loaded at a time; those after the first...
+    int64_t rank = 0;   // ...are no deeper than this
     int64_t head_dim = 0;
     bool reorders = false;  // some weights have their inputs in another order
   };
@@ -81,9 +84,9 @@ class CpuOps {
   const KernelTable& kernels() const { return kernels_; }
 
   // Rounds `input` for the products with packed weights that follow, to int8 or, where the kernels
-  // have tiles, to bf16. REQUIRES: synced before and after; those products have the same input, and
-  // are done before the next load.
-  void load_input(Worker worker, ConstMatView input);
+  // have tiles, to bf16. REQUIRES: synced before and after; those products have the same input and
+  // slot, and are done before the slot's next load.
+  void load_input(Worker worker, ConstMatView input, int slot = 0);
 
   void linear(Worker worker, const LinearOp& op);
 
@@ -109,9 +112,9 @@ class CpuOps {
     std::vector<int32_t> starts;  // start_8, start_128, start_32
   };
 
-  QuantizedRows loaded_input(int64_t rows, int64_t depth);
-  TileRows loaded_tiles(int64_t rows, int64_t depth);
-  void load_tiles(Worker worker, ConstMatView input);
+  QuantizedRows loaded_input(int slot, int64_t rows, int64_t depth);
+  TileRows loaded_tiles(int slot, int64_t rows, int64_t depth);
+  void load_tiles(Worker worker, ConstMatView input, int slot);
   void linear_panels(const LinearOp& op, Range columns);
   void linear_reordered(Worker worker, const LinearOp& op, Range columns);
   void linear_tiles(Worker worker, const LinearOp& op, Range columns);
@@ -129,15 +132,15 @@ class CpuOps {
   std::vector<std::vector<float>> scratch_;  // one per member
   std::atomic<int64_t> next_attention_task_{0};
 
-  RoundedRows input_;                   // as int8
+  std::vector<RoundedRows> inputs_;     // (slots): as int8
   std::vector<RoundedRows> reordered_;  // a few of its rows in a weight's order, for each member
 
-  // Instead, where the kernels have tiles: the input as bf16 (TileRows), and memory for each
+  // Instead, where the kernels have tiles: the inputs as bf16 (TileRows), and memory for each
   // member.
   struct alignas(64) CacheLine {
     std::byte bytes[64];
   };
-  std::vector<CacheLine> input_tiles_;
+  std::vector<std::vector<CacheLine>> input_tiles_;
   std::vector<std::vector<CacheLine>> tile_scratch_;
 };
 

@@ -18,6 +18,7 @@
 #include "model/checkpoint/gguf_writer.h"
 #include "model/choose_sparse.h"
 #include "model/convert/tensors.h"
+#include "model/low_rank.h"
 
 namespace brisk {
 namespace {
@@ -34,7 +35,9 @@ std::set<std::string> names_kept(const TensorNames& names, const ModelSpec& spec
   const auto keep = [&](const std::string& pattern, bool aligned) {
     if (pattern.empty() || aligned) return;
     for (size_t i = 0; i < spec.layers.size(); ++i) {
-      kept.insert(with_number(pattern, static_cast<int64_t>(i)));
+      const std::string name = with_number(pattern, static_cast<int64_t>(i));
+      kept.insert(name);
+      kept.insert(factor_name(name, Factor::kB));  // whose rows are the same
     }
   };
   const int64_t kv_rows = int64_t{spec.kv_heads} * spec.head_dim;

@@ -23,6 +23,7 @@
 #include "model/convert/scaled_rounding.h"
 #include "model/convert/target.h"
 #include "model/convert/tensors.h"
+#include "model/low_rank.h"
 
 namespace brisk {
 namespace {
@@ -137,6 +138,12 @@ bool keeps_values(const std::vector<ConvertedTensor>& tensors) {
   });
 }
 
+int64_t low_rank_matrices(const std::vector<ConvertedTensor>& tensors) {
+  return std::ranges::count_if(tensors, [](const ConvertedTensor& tensor) {
+    return is_factor(tensor.plan.name, Factor::kA);
+  });
+}
+
 absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conversion& conversion,
                                             const std::optional<FormatChoice>& choice,
                                             const std::vector<ConvertedTensor>& tensors,
@@ -152,6 +159,9 @@ absl::StatusOr<TensorFileWriter> begin_gguf(const std::string& out, const Conver
   }
   if (choice.has_value()) header->u32("general.file_type", choice->file_type());
   if (result.report_kept) header->text(kQualityReportKey, quality_report_of(source));
+  if (const int64_t count = low_rank_matrices(tensors); count > 0) {
+    header->u32(kLowRankKey, static_cast<uint32_t>(count));
+  }
   return create_gguf(out, *header, plans_of(tensors, std::nullopt));
 }
 
@@ -183,6 +193,8 @@ absl::StatusOr<TensorFileWriter> begin_directory(const std::string& in, const st
   }
   const DType dtype = tensors.front().plan.dtype;
   Json config = config_of(conversion, dtype);
+  config.erase(kLowRankKey);
+  if (const int64_t count = low_rank_matrices(tensors); count > 0) config[kLowRankKey] = count;
   if (rounding.has_value()) {
     config["quantization_config"] = quantization_config_of(rounding->scheme, rounding->ignored);
   }

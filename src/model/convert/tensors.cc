@@ -9,6 +9,7 @@
 #include "compute/quant/format.h"
 #include "model/checkpoint/tensor_encoder.h"
 #include "model/convert/rope_factors.h"
+#include "model/low_rank.h"
 #include "model/rotated_rows.h"
 
 namespace brisk {
@@ -104,6 +105,12 @@ class Planner {
     if (role.kind == Kind::kExpert) return place_experts(from, to);
     place_one(role.kind, from, to);
     place_one(role.kind, bias_of(from), bias_of(to));
+    if (role.kind != Kind::kMatrix && role.kind != Kind::kRotated) return;
+    // Rows of the second factor are the projection's; neither is ever transposed.
+    const bool rotated = role.kind == Kind::kRotated;
+    place_one(Kind::kTable, factor_name(from, Factor::kA), factor_name(to, Factor::kA));
+    place_one(rotated ? Kind::kRotated : Kind::kTable, factor_name(from, Factor::kB),
+              factor_name(to, Factor::kB));
   }
 
   void place_one(Kind kind, const std::string& from, const std::string& to) {

@@ -18,15 +18,15 @@ struct Use {
 
 Work work_of(std::initializer_list<const Linear*> linears, Use use) {
   Work work;
-  for (const Linear* linear : linears) {
-    if (linear->weight.shape.empty()) continue;
-    const double operations = 2 * use.rows * static_cast<double>(linear->weight.values());
-    (linear->weight.tiles.has_value()       ? work.tile_ops
-     : linear->weight.takes_rounded_input() ? work.integer_ops
-                                            : work.flops) += operations;
-    work.bytes += use.steps * static_cast<double>(linear->weight.data.size() +
-                                                  linear->weight.scales.size_bytes());
-  }
+  for_each_matrix(linears, [&](const Linear& linear) {
+    const Tensor& weight = linear.weight;
+    if (weight.shape.empty()) return;
+    const double operations = 2 * use.rows * static_cast<double>(weight.values());
+    (weight.tiles.has_value()       ? work.tile_ops
+     : weight.takes_rounded_input() ? work.integer_ops
+                                    : work.flops) += operations;
+    work.bytes += use.steps * static_cast<double>(weight.data.size() + weight.scales.size_bytes());
+  });
   return work;
 }
 
@@ -46,12 +46,12 @@ Work experts_work(const ModelSpec& spec, const LayerWeights& layer, Use use) {
 }
 
 void add_sparse(std::initializer_list<const Linear*> linears, SparseBytes* sum) {
-  for (const Linear* linear : linears) {
-    const Tensor& weight = linear->weight;
-    if (!weight.sparse.has_value()) continue;
+  for_each_matrix(linears, [sum](const Linear& linear) {
+    const Tensor& weight = linear.weight;
+    if (!weight.sparse.has_value()) return;
     sum->bytes += std::ssize(weight.data);
     sum->dense_bytes += bytes_of(weight.dtype, weight.values());
-  }
+  });
 }
 
 }  // namespace

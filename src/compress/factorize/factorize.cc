@@ -1,0 +1,301 @@
+#include "compress/factorize/factorize.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "base/status.h"
+#include "compress/calibrate/input_statistics.h"
+#include "compress/calibrate/layer_stream.h"
+#include "compress/edit/working_matrix.h"
+#include "compress/factorize/choose_ranks.h"
+#include "compress/factorize/truncated_svd.h"
+#include "compute/quant/format.h"
+#include "model/convert/convert.h"
+#include "model/low_rank.h"
+
+namespace brisk {
+namespace {
+
+// A tensor that becomes two: a projection, or several that are fused and read the same input.
+struct Target {
+  std::vector<LayerMatrix> parts;  // its rows in order
+  std::vector<float> values;
+  const InputStatistics* statistics = nullptr;  // null: nothing is known of its inputs
+
+  const NamedTensor& tensor() const { return *parts.front().tensor; }
+  int64_t rows() const { return tensor().tensor.shape[0]; }
+  int64_t depth() const { return tensor().tensor.shape[1]; }
+};
+
+bool is_expert(const LayerWeights& layer, const Linear* linear) {
+  return std::any_of(layer.experts.begin(), layer.experts.end(), [&](const ExpertWeights& expert) {
+    return linear == &expert.gate || linear == &expert.up || linear == &expert.down;
+  });
+}
+
+// Calls body(i) for every i below `count`, each on one member, whoever is free.
+void for_each_item(ThreadTeam& team, size_t count, const std::function<void(size_t)>& body) {
+  std::atomic<size_t> next{0};
+  team.run([&](Worker) {
+    for (size_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) body(i);
+  });
+}
+
+Tensor rows_of(DType dtype, const std::byte* matrix, Range rows, int64_t depth) {
+  const auto bytes = static_cast<size_t>(bytes_of(dtype, (rows.end - rows.begin) * depth));
+  return {.dtype = dtype,
+          .shape = {rows.end - rows.begin, depth},
+          .data = {matrix + bytes_of(dtype, rows.begin * depth), bytes}};
+}
+
+// b a, (rows, depth).
+std::vector<float> product_of(const LowRankFactors& factors, int64_t rows, int64_t depth) {
+  const int64_t rank = std::ssize(factors.a) / depth;
+  std::vector<float> product(static_cast<size_t>(rows * depth), 0.0f);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t k = 0; k < rank; ++k) {
+      const float weight = factors.b[static_cast<size_t>(r * rank + k)];
+      for (int64_t c = 0; c < depth; ++c) {
+        product[static_cast<size_t>(r * depth + c)] +=
+            weight * factors.a[static_cast<size_t>(k * depth + c)];
+      }
+    }
+  }
+  return product;
+}
+
+class Factorizer {
+ public:
+  Factorizer(const FactorizeOptions& options, Model& model)
+      : options_(options),
+        model_(model),
+        edit_(model.checkpoint),
+        collector_(*model.kernels, {.gram = true}) {}
+
+  // Spreads the budget by the spectra of the model as it is; null `stream`: of its weights alone.
+  // `bytes_over`: that the file is to lose where the budget is one of bytes.
+  absl::Status spread(LayerStream* stream, ThreadTeam& team, double bytes_over) {
+    std::vector<Spectrum> spectra;
+    double bytes = 0, values = 0;
+    for (size_t layer = 0; layer < layers(); ++layer) {
+      BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, look(layer, stream));
+      std::vector<absl::StatusOr<std::vector<double>>> energies(targets.size());
+      for_each_item(team, targets.size(), [&](size_t i) {
+        energies[i] = TruncatedSvd::measure_energies(job_of(targets[i]));
+      });
+      for (size_t i = 0; i < targets.size(); ++i) {
+        if (!energies[i].ok()) return annotate(energies[i].status(), targets[i].tensor().name);
+        spectra.push_back({targets[i].rows(), targets[i].depth(), *std::move(energies[i])});
+        bytes += static_cast<double>(targets[i].tensor().tensor.data.size());
+        values += static_cast<double>(spectra.back().values());
+      }
+      if (stream != nullptr) stream->advance();
+      report("spectra", layer);
+    }
+    constexpr double kTensorBytes = 256;  // name, shape and padding of one more
+    bytes_over += kTensorBytes * static_cast<double>(spectra.size());
+    const double share = std::clamp(options_.ratio.value_or(bytes_over / bytes), 0.0, 1.0);
+    ranks_ = spread_ranks(spectra, static_cast<int64_t>((1 - share) * values));
+    return absl::OkStatus();
+  }
+
+  absl::Status run(LayerStream* stream, ThreadTeam& team) {
+    for (size_t layer = 0; layer < layers(); ++layer) {
+      BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, look(layer, stream));
+      std::vector<absl::StatusOr<TruncatedSvd>> svds(targets.size());
+      for_each_item(team, targets.size(),
+                    [&](size_t i) { svds[i] = TruncatedSvd::decompose(job_of(targets[i])); });
+      for (size_t i = 0; i < targets.size(); ++i) {
+        if (!svds[i].ok()) return annotate(svds[i].status(), targets[i].tensor().name);
+        replace(targets[i], *svds[i]);
+      }
+      if (stream != nullptr) stream->advance();
+      report("layers", layer);
+    }
+    return absl::OkStatus();
+  }
+
+  const CheckpointEdit& edit() const { return edit_; }
+  std::vector<FactorizedMatrix> take_matrices() { return std::move(matrices_); }
+
+ private:
+  size_t layers() const { return model_.weights.layers.size(); }
+
+  void report(std::string_view phase, size_t layer) const {
+    if (!options_.on_progress) return;
+    options_.on_progress(phase, static_cast<int64_t>(layer) + 1, static_cast<int64_t>(layers()));
+  }
+
+  // The layer's matrices that may become factors, with what calibration tells of their inputs.
+  absl::StatusOr<std::vector<Target>> look(size_t layer, LayerStream* stream) {
+    if (stream != nullptr) {
+      collector_.clear();
+      stream->look(collector_);
+    }
+    BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
+    std::vector<Target> targets;
+    for (WorkingMatrix& matrix : matrices) {
+      LayerMatrix& place = matrix.place;
+      if (is_expert(model_.weights.layers[layer], place.linear)) continue;
+      const Format& format = format_of(place.tensor->tensor.dtype);
+      if (format.block_values != 1 || format.encode == nullptr) {
+        return invalid_input("{} is stored as {}: factorise the float model, then quantise it",
+                             place.name, format.name);
+      }
+      if (targets.empty() || &targets.back().tensor() != place.tensor) targets.emplace_back();
+      Target& target = targets.back();
+      target.statistics = collector_.of(*place.linear);
+      target.values.insert(target.values.end(), matrix.values.begin(), matrix.values.end());
+      target.parts.push_back(std::move(place));
+    }
+    return targets;
+  }
+
+  WeightsAndInputs job_of(const Target& target) const {
+    WeightsAndInputs job = {.weights = target.values,
+                            .rows = target.rows(),
+                            .depth = target.depth(),
+                            .damping = options_.damping};
+    if (target.statistics != nullptr) job.gram = target.statistics->gram;
+    return job;
+  }
+
+  void replace(const Target& target, const TruncatedSvd& svd) {
+    const Spectrum spectrum = {target.rows(), target.depth(), svd.energies()};
+    const int64_t rank = options_.energy.has_value() ? rank_for_energy(spectrum, *options_.energy)
+                                                     : ranks_[matrices_.size()];
+    matrices_.push_back({.name = target.tensor().name,
+                         .rows = target.rows(),
+                         .depth = target.depth(),
+                         .rank = rank,
+                         .kept_energy = kept_energy(spectrum, rank)});
+    if (rank == kDense) return;
+    const LowRankFactors factors = svd.factors(rank);
+    options_.dense ? store_product(target, factors) : store_factors(target, factors, rank);
+  }
+
+  void store_product(const Target& target, const LowRankFactors& factors) {
+    const DType dtype = target.tensor().tensor.dtype;
+    const std::vector<float> product = product_of(factors, target.rows(), target.depth());
+    std::byte* bytes = rows_in(edit_, target.parts.front(), dtype);
+    format_of(dtype).encode(product.data(), std::ssize(product), bytes);
+    for (const LayerMatrix& part : target.parts) {
+      compute_with(part, dtype, bytes + bytes_of(dtype, part.first_row * part.depth));
+    }
+  }
+
+  // From here on the model computes with them.
+  void store_factors(const Target& target, const LowRankFactors& factors, int64_t rank) {
+    const DType dtype = target.tensor().tensor.dtype;
+    const std::string& name = target.tensor().name;
+    edit_.remove(target.tensor());
+    std::byte* a = edit_.add(factor_name(name, Factor::kA), dtype, {rank, target.depth()});
+    std::byte* b = edit_.add(factor_name(name, Factor::kB), dtype, {target.rows(), rank});
+    format_of(dtype).encode(factors.a.data(), std::ssize(factors.a), a);
+    format_of(dtype).encode(factors.b.data(), std::ssize(factors.b), b);
+    const auto reduce = std::make_shared<Linear>();
+    reduce->weight = rows_of(dtype, a, {0, rank}, target.depth());
+    for (const LayerMatrix& part : target.parts) {
+      part.linear->weight = rows_of(dtype, b, {part.first_row, part.first_row + part.rows}, rank);
+      part.linear->reduce = reduce;
+    }
+  }
+
+  const FactorizeOptions& options_;
+  Model& model_;
+  CheckpointEdit edit_;
+  InputCollector collector_;
+  std::vector<int64_t> ranks_;  // of all targets in order, where there is a budget
+  std::vector<FactorizedMatrix> matrices_;
+};
+
+absl::Status check(const Model& model, const FactorizeOptions& options) {
+  const int measures = (options.energy.has_value() ? 1 : 0) + (options.ratio.has_value() ? 1 : 0) +
+                       (options.bytes_max.has_value() ? 1 : 0);
+  if (measures != 1) {
+    return invalid_input(
+        "say how far to go: --energy 0.95, the share that each matrix keeps, or --ratio 0.3, the "
+        "share of their parameters that goes, or --max-size 100MB");
+  }
+  const auto is_share = [](double share) { return share > 0 && share < 1; };
+  if (!is_share(options.energy.value_or(0.5)) || !is_share(options.ratio.value_or(0.5))) {
+    return invalid_input(
+        "the energy that stays and the parameters that go are shares, from above 0 "
+        "to below 1");
+  }
+  if (!(options.damping > 0 && options.damping <= 1)) {
+    return invalid_input("the damping is a share of the inputs' mean energy, from above 0 to 1");
+  }
+  if (model.spec.quantize_activations) return unsupported("BitNet models cannot be factorised");
+  if (model.spec.rank_max > 0) {
+    return unsupported("this model is factorised already; start from the one that it came from");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int64_t FactorizeResult::parameters_before() const {
+  int64_t total = 0;
+  for (const FactorizedMatrix& matrix : matrices) total += matrix.rows * matrix.depth;
+  return total;
+}
+
+int64_t FactorizeResult::parameters() const {
+  int64_t total = 0;
+  for (const FactorizedMatrix& matrix : matrices) {
+    total += brisk::parameters(Spectrum{matrix.rows, matrix.depth, {}}, matrix.rank);
+  }
+  return total;
+}
+
+absl::StatusOr<FactorizeResult> factorize_checkpoint(const std::string& in, const std::string& out,
+                                                     const FactorizeOptions& options) {
+  BRISK_ASSIGN_OR_RETURN(const auto source,
+                         open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
+  auto opened = make_editable_model(source, model_name_of(in));
+  if (!opened.ok()) return annotate(opened.status(), in);
+  Model& model = **opened;
+  BRISK_RETURN_IF_ERROR(check(model, options));
+  // One side of every projection: room in decoders for whatever rank it gets.
+  model.spec.rank_max = model.spec.hidden_size;
+
+  const int threads = options.threads > 0 ? options.threads : usable_threads();
+  FactorizeResult result;
+  TokenWindows windows;
+  const bool calibrated = !options.documents.empty();
+  if (calibrated) {
+    BRISK_ASSIGN_OR_RETURN(windows,
+                           calibration_windows(model, options.documents, options.calibration));
+    result.calibration_tokens = token_count(windows);
+  }
+  const auto new_stream = [&]() -> absl::StatusOr<std::unique_ptr<LayerStream>> {
+    if (!calibrated) return nullptr;
+    return LayerStream::create(model, windows, threads);
+  };
+  ThreadTeam team(threads);
+  Factorizer factorizer(options, model);
+  ConvertOptions writing;
+  writing.threads = threads;
+  double bytes_over = 0;
+  if (options.bytes_max.has_value()) {
+    // How large it is where it is going shows when it is there.
+    BRISK_ASSIGN_OR_RETURN(const ConvertResult whole, write_checkpoint(*source, in, out, writing));
+    bytes_over = static_cast<double>(whole.bytes) - static_cast<double>(*options.bytes_max);
+  }
+  if (!options.energy.has_value()) {
+    BRISK_ASSIGN_OR_RETURN(const auto stream, new_stream());
+    BRISK_RETURN_IF_ERROR(factorizer.spread(stream.get(), team, bytes_over));
+  }
+  BRISK_ASSIGN_OR_RETURN(const auto stream, new_stream());
+  BRISK_RETURN_IF_ERROR(factorizer.run(stream.get(), team));
+  BRISK_ASSIGN_OR_RETURN(const ConvertResult written,
+                         write_checkpoint(factorizer.edit().edited(), in, out, writing));
+  result.bytes = written.bytes;
+  result.matrices = factorizer.take_matrices();
+  return result;
+}
+
+}  // namespace brisk
