@@ -78,8 +78,9 @@ absl::StatusCode code_of(const absl::StatusOr<FactorizeResult>& result) {
 
 TEST_F(Factorized, ErrorsFallWithTheRankAndAreLessOnTheInputs) {
   double last = std::numeric_limits<double>::infinity();
-  for (const double ratio : {0.6, 0.4, 0.2}) {
-    const FactorizeOptions calibrated = by_inputs(ratio);
+  for (const double ratio : {0.4, 0.2, 0.1}) {
+    FactorizeOptions calibrated = by_inputs(ratio);
+    calibrated.calibration = {.windows_max = 48, .window_tokens = 256};
     FactorizeOptions plain = calibrated;
     plain.documents.clear();
     const FactorizeResult result = factorize("m.gguf", calibrated);
@@ -89,7 +90,7 @@ TEST_F(Factorized, ErrorsFallWithTheRankAndAreLessOnTheInputs) {
     EXPECT_GE(static_cast<double>(result.parameters()), 0.95 * budget);
     EXPECT_LE(static_cast<double>(other.parameters()), budget);
     const double by_inputs = kl("m.gguf"), by_weights = kl("p.gguf");
-    EXPECT_LT(by_inputs, 0.8 * by_weights) << ratio;
+    EXPECT_LT(by_inputs, 0.9 * by_weights) << ratio;
     EXPECT_LT(by_inputs, last) << ratio;
     last = by_inputs;
   }

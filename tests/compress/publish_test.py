@@ -68,7 +68,7 @@ class Publishing(unittest.TestCase):
         text = subprocess.run([BRISK, "inspect", out], check=True, capture_output=True,
                               text=True).stdout
         self.assertIn(f"{len(ranks)} matrices are products of two", text)
-        answer = subprocess.run([BRISK, "run", out, "Once upon a time", "-n", "4"], check=True,
+        answer = subprocess.run([BRISK, "run", out, "-p", "Once upon a", "-n", "4"], check=True,
                                 capture_output=True, text=True).stdout
         self.assertTrue(answer.strip())
 
