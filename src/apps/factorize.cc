@@ -14,7 +14,6 @@
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
 #include "compress/factorize/factorize.h"
-#include "compress/report/quality_json.h"
 
 namespace brisk {
 namespace {
@@ -46,13 +45,13 @@ Json to_json(const Options& options, const FactorizeResult& result, double secon
           {"matrices", matrices}};
 }
 
-void print_result(const Options& options, const FactorizeResult& result, double seconds) {
+std::string summary_of(const Options& options, const FactorizeResult& result, double seconds) {
   int64_t factored = 0;
   for (const FactorizedMatrix& matrix : result.matrices) factored += matrix.rank > 0 ? 1 : 0;
   const double share =
       static_cast<double>(result.parameters()) / static_cast<double>(result.parameters_before());
-  fmt::print(
-      "{}: {} of {} matrices are products, {:.1f} % of their parameters; {}, written in {}\n",
+  return fmt::format(
+      "{}: {} of {} matrices are products, {:.1f} % of their parameters; {}, written in {}",
       options.out, factored, result.matrices.size(), 100 * share, human_bytes(result.bytes),
       human_seconds(seconds));
 }
@@ -82,14 +81,8 @@ absl::Status factorize(Options& options) {
     BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (options.json) {
-    Json json = to_json(options, result, elapsed.count());
-    if (quality) json["quality"] = to_json(*quality);
-    fmt::print("{}\n", to_text(json));
-  } else {
-    print_result(options, result, elapsed.count());
-    if (quality) print_quality(*quality);
-  }
+  print_published(options.json, to_json(options, result, elapsed.count()),
+                  summary_of(options, result, elapsed.count()), quality);
   return absl::OkStatus();
 }
 
@@ -117,7 +110,8 @@ CommandAction add_factorize(CLI::App& app) {
   energy->excludes(ratio);
   app.add_option(
       "--calibration", options->calibration,
-      "Text like what the model will see: a .jsonl of documents (\"text\"), or any file. Products "
+      "Text like what the model will see: a .jsonl of documents (\"text\") or conversations "
+      "(\"messages\"), or any file. Products "
       "come near on what it makes of the inputs; without one, the weights themselves count");
   app.add_option("--windows", job.calibration.windows_max, "Pieces of the text that are used")
       ->check(CLI::Range(1, 1 << 16))

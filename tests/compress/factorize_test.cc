@@ -69,7 +69,7 @@ class Factorized : public testing::Test {
   }
 
   fs::path directory_;
-  std::vector<std::string> seen_, unseen_;
+  std::vector<Document> seen_, unseen_;
 };
 
 absl::StatusCode code_of(const absl::StatusOr<FactorizeResult>& result) {

@@ -6,8 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
-#include "compress/calibrate/input_statistics.h"
-#include "compress/calibrate/layer_stream.h"
+#include "compress/calibrate/edit_layers.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/factorize/choose_ranks.h"
 #include "compress/factorize/truncated_svd.h"
@@ -79,8 +78,8 @@ class Factorizer {
   absl::Status spread(LayerStream* stream, ThreadTeam& team, double bytes_over) {
     std::vector<Spectrum> spectra;
     double bytes = 0, values = 0;
-    for (size_t layer = 0; layer < layers(); ++layer) {
-      BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, look(layer, stream));
+    const auto measure = [&](size_t layer) -> absl::Status {
+      BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, targets_of(layer));
       std::vector<absl::StatusOr<std::vector<double>>> energies(targets.size());
       for_each_item(team, targets.size(), [&](size_t i) {
         energies[i] = TruncatedSvd::measure_energies(job_of(targets[i]));
@@ -91,9 +90,9 @@ class Factorizer {
         bytes += static_cast<double>(targets[i].tensor().tensor.data.size());
         values += static_cast<double>(spectra.back().values());
       }
-      if (stream != nullptr) stream->advance();
-      report("spectra", layer);
-    }
+      return absl::OkStatus();
+    };
+    BRISK_RETURN_IF_ERROR(each_layer("spectra", stream, measure));
     constexpr double kTensorBytes = 256;  // name, shape and padding of one more
     bytes_over += kTensorBytes * static_cast<double>(spectra.size());
     const double share = std::clamp(options_.ratio.value_or(bytes_over / bytes), 0.0, 1.0);
@@ -102,8 +101,8 @@ class Factorizer {
   }
 
   absl::Status run(LayerStream* stream, ThreadTeam& team) {
-    for (size_t layer = 0; layer < layers(); ++layer) {
-      BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, look(layer, stream));
+    return each_layer("layers", stream, [&](size_t layer) -> absl::Status {
+      BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, targets_of(layer));
       std::vector<absl::StatusOr<TruncatedSvd>> svds(targets.size());
       for_each_item(team, targets.size(),
                     [&](size_t i) { svds[i] = TruncatedSvd::decompose(job_of(targets[i])); });
@@ -111,29 +110,28 @@ class Factorizer {
         if (!svds[i].ok()) return annotate(svds[i].status(), targets[i].tensor().name);
         replace(targets[i], *svds[i]);
       }
-      if (stream != nullptr) stream->advance();
-      report("layers", layer);
-    }
-    return absl::OkStatus();
+      return absl::OkStatus();
+    });
   }
 
   const CheckpointEdit& edit() const { return edit_; }
   std::vector<FactorizedMatrix> take_matrices() { return std::move(matrices_); }
 
  private:
-  size_t layers() const { return model_.weights.layers.size(); }
-
-  void report(std::string_view phase, size_t layer) const {
-    if (!options_.on_progress) return;
-    options_.on_progress(phase, static_cast<int64_t>(layer) + 1, static_cast<int64_t>(layers()));
+  absl::Status each_layer(std::string_view phase, LayerStream* stream,
+                          const std::function<absl::Status(size_t layer)>& body) {
+    const auto report = [&](int64_t done, int64_t layers) {
+      if (options_.on_progress) options_.on_progress(phase, done, layers);
+    };
+    return edit_layers({.layers = model_.weights.layers.size(),
+                        .stream = stream,
+                        .collector = &collector_,
+                        .edit = body,
+                        .on_progress = report});
   }
 
   // The layer's matrices that may become factors, with what calibration tells of their inputs.
-  absl::StatusOr<std::vector<Target>> look(size_t layer, LayerStream* stream) {
-    if (stream != nullptr) {
-      collector_.clear();
-      stream->look(collector_);
-    }
+  absl::StatusOr<std::vector<Target>> targets_of(size_t layer) {
     BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
     std::vector<Target> targets;
     for (WorkingMatrix& matrix : matrices) {
@@ -179,10 +177,11 @@ class Factorizer {
   void store_product(const Target& target, const LowRankFactors& factors) {
     const DType dtype = target.tensor().tensor.dtype;
     const std::vector<float> product = product_of(factors, target.rows(), target.depth());
-    std::byte* bytes = rows_in(edit_, target.parts.front(), dtype);
+    std::byte* bytes = edit_.replace(target.tensor(), dtype, target.tensor().tensor.shape);
     format_of(dtype).encode(product.data(), std::ssize(product), bytes);
     for (const LayerMatrix& part : target.parts) {
-      compute_with(part, dtype, bytes + bytes_of(dtype, part.first_row * part.depth));
+      const Range rows = {part.first_row, part.first_row + part.rows};
+      part.linear->weight = rows_of(dtype, bytes, rows, target.depth());
     }
   }
 

@@ -26,7 +26,7 @@ struct FactorizeOptions {
   bool dense = false;
   // To calibrate with: products come near on the inputs that these make, each layer's after the
   // layers before it were factorised. Empty: the weights themselves are what is kept near.
-  std::vector<std::string> documents;
+  std::vector<Document> documents;
   CalibrationOptions calibration;
   double damping = 0.01;       // of the inputs' Gram matrices
   std::string tokenizer_path;  // see OpenOptions
