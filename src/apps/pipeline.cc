@@ -36,6 +36,7 @@ struct StepCommand {
 constexpr std::array kCommands = {
     StepCommand{.name = "prune", .add = add_prune},
     StepCommand{.name = "quantize", .add = add_quantize, .always_gguf = true},
+    StepCommand{.name = "factorize", .add = add_factorize},
     StepCommand{.name = "trim-vocab", .add = add_trim_vocab},
     StepCommand{.name = "convert", .add = add_convert, .prints_json = false},
     StepCommand{.name = "pretrain", .add = nullptr},
