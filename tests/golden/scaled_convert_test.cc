@@ -149,9 +149,9 @@ TEST_P(ScaledConvert, RunsNearTheSource) {
     square += static_cast<double>(logits[0][i]) * static_cast<double>(logits[0][i]);
     difference += std::pow(static_cast<double>(logits[1][i] - logits[0][i]), 2);
   }
-  // Random weights: no calibration could tell which matter.
-  EXPECT_LT(difference, (GetParam() == "w8a8" || GetParam() == "fp8" ? 0.01 : 0.25) * square);
-  EXPECT_GT(difference, 0);
+  // Random weights: no calibration could tell which matter. The source's are in fp8 already.
+  EXPECT_LT(difference, (GetParam() == "w8a8" ? 0.01 : 0.25) * square);
+  EXPECT_EQ(difference == 0, GetParam() == "fp8");
 }
 
 INSTANTIATE_TEST_SUITE_P(Schemes, ScaledConvert,
