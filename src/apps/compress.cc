@@ -125,6 +125,7 @@ absl::Status compress(Options& options) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<StepResult> results;
   const auto make = [&](const std::string& path) -> absl::Status {
+    BRISK_RETURN_IF_ERROR(claim_work_directory(pipeline.work));
     BRISK_ASSIGN_OR_RETURN(results, run_steps(steps, pipeline));
     std::string made;
     for (const PipelineStep& step : steps) {

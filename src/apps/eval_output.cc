@@ -80,20 +80,12 @@ std::vector<QualityReport> qualities(const std::vector<Evaluation>& evaluations)
   return reports;
 }
 
-Json to_json(const tasks::Score& score) {
-  const tasks::Interval interval = score.interval();
-  return {{"right", score.right},
-          {"total", score.total},
-          {"rate", score.rate()},
-          {"low", interval.low},
-          {"high", interval.high}};
-}
-
 Json to_json(const tasks::TaskScore& score) {
-  Json json = {{"all", to_json(score.all)}};
+  Json json = {{"all", brisk::to_json(score.all)}};
   for (size_t i = 0; i < tasks::kLevels; ++i) {
     if (score.levels[i].total == 0) continue;
-    json[std::string(tasks::name_of(static_cast<tasks::Level>(i)))] = to_json(score.levels[i]);
+    json[std::string(tasks::name_of(static_cast<tasks::Level>(i)))] =
+        brisk::to_json(score.levels[i]);
   }
   return json;
 }

@@ -210,10 +210,21 @@ absl::StatusOr<std::vector<PipelineStep>> plan_pipeline(const Recipe& recipe,
   return steps;
 }
 
+absl::Status claim_work_directory(const std::string& work) {
+  const std::string mark = (fs::path(work) / "made-by-brisk-compress").string();
+  std::error_code error;
+  fs::create_directories(work, error);
+  if (error) return system_error("{}: cannot be created: {}", work, error.message());
+  if (fs::exists(mark, error)) return absl::OkStatus();
+  if (!fs::is_empty(work, error)) {
+    return invalid_input("{} holds files of somebody else; move it, or give OUT another name",
+                         work);
+  }
+  return write_file_atomically(mark, "");
+}
+
 absl::StatusOr<StepResult> run_step(const PipelineStep& step, const PipelineOptions& options) {
   std::error_code error;
-  fs::create_directories(options.work, error);
-  if (error) return system_error("{}: cannot be created: {}", options.work, error.message());
   const std::string base = (fs::path(options.work) / step.name).string();
   const std::string fingerprint = fingerprint_of(step);
   if (auto done = read_record(base + ".done", fingerprint);

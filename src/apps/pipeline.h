@@ -15,7 +15,7 @@ namespace brisk {
 struct PipelineOptions {
   std::string recipe;  // its name, in messages
   std::string in;      // the model it starts from
-  std::string work;    // directory of what steps make; created when needed
+  std::string work;    // directory of what steps make
   bool gguf = false;   // the result is a .gguf, not a directory
   bool json = false;   // steps print JSON, where they can
 };
@@ -39,6 +39,10 @@ struct StepResult {
 // The command lines. Every flag but those of trainings is checked here, before anything runs.
 absl::StatusOr<std::vector<PipelineStep>> plan_pipeline(const Recipe& recipe,
                                                         const PipelineOptions& options);
+
+// Makes the directory, which may be removed with all that is in it when the pipeline is done.
+// Errors: InvalidArgument where there is one with files that no pipeline has made.
+absl::Status claim_work_directory(const std::string& work);
 
 // Runs `step`, unless it was done by an earlier call: the same words, and the files they name
 // unchanged. FailedPrecondition: it missed a gate of its own.

@@ -152,6 +152,15 @@ evaluate = "{work}/stories.jsonl"
             self.assertNotIn("[1/", done.stderr)
         self.assertEqual(self.left(), [])
 
+    def test_a_directory_of_somebody_else_is_left_alone(self):
+        (self.at / "out.work").mkdir()
+        (self.at / "out.work/letter.txt").write_text("mine")
+        done = self.compress(PRUNE, out="out")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("files of somebody else", done.stderr)
+        self.assertEqual((self.at / "out.work/letter.txt").read_text(), "mine")
+        self.assertEqual(self.left(), ["out.work"])
+
     def test_a_step_that_fails_is_named(self):
         done = self.compress(PRUNE + QUANTIZE.replace("q8_0", "q9_9"))
         self.assertEqual(done.returncode, 1)

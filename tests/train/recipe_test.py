@@ -87,6 +87,7 @@ class Recipes(unittest.TestCase):
         run = self.at / "small.work/2-recover"
         (run / "checkpoints").mkdir(parents=True)  # of somebody else's
         (run / "log.jsonl").write_text("{}")
+        (run.parent / "made-by-brisk-compress").touch()
         done = self.compress(RECIPE.replace("steps = 40", "steps = 3"), "small")
         self.assertEqual(done["steps"][1]["output"]["steps"], 3)
 

@@ -6,6 +6,16 @@
 #include "base/status.h"
 
 namespace brisk {
+
+Json to_json(const tasks::Score& score) {
+  const tasks::Interval interval = score.interval();
+  return {{"right", score.right},
+          {"total", score.total},
+          {"rate", score.rate()},
+          {"low", interval.low},
+          {"high", interval.high}};
+}
+
 namespace {
 
 Json to_json(const Estimate& estimate) {
@@ -43,17 +53,8 @@ Json to_json(const TextQuality& text) {
   return json;
 }
 
-Json to_json(const tasks::Score& score) {
-  const tasks::Interval interval = score.interval();
-  return {{"right", score.right},
-          {"total", score.total},
-          {"rate", score.rate()},
-          {"low", interval.low},
-          {"high", interval.high}};
-}
-
 Json to_json(const Accuracy& accuracy) {
-  Json json = to_json(accuracy.score);
+  Json json = brisk::to_json(accuracy.score);
   json["name"] = accuracy.name;
   if (accuracy.flips) json["flips"] = accuracy.flips->right;
   return json;

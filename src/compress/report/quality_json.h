@@ -11,6 +11,9 @@
 
 namespace brisk {
 
+// How many were right, and between which rates the truth lies.
+Json to_json(const tasks::Score& score);
+
 // Parts that were not measured have no member.
 Json to_json(const QualityReport& report);
 
