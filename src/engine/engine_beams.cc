@@ -78,6 +78,7 @@ void EngineImpl::deliver_answers(const std::shared_ptr<GenerationState>& generat
     drawer_.end(id);
   }
   note_duration(seconds_between(generation->scheduled_at(), now));
+  publish_stats();
   for (int i = 0; i < choices; ++i) {
     if (i >= std::ssize(answers)) {  // the vocabulary has not as many
       generation->deliver({.choice = i, .finish = FinishReason::kStop}, now);

@@ -134,6 +134,7 @@ void EngineImpl::end_choice(SequenceId id, FinishReason reason) {
   const int index = it->second.index;
   choices_.erase(it);
   drawer_.end(id);
+  publish_stats();
   generation->deliver({.choice = index, .finish = reason}, clock_.now());
   if (generation->all_ended()) finish(generation);
 }

@@ -105,6 +105,9 @@ void EngineImpl::note_admissions(const StepPlan& plan) {
 }
 
 void EngineImpl::deliver(std::span<const SequenceEvent> events) {
+  totals_.generation_tokens += std::ranges::count_if(
+      events, [](const SequenceEvent& event) { return event.end != EndReason::kError; });
+  publish_stats();  // before the events: whoever has an answer finds it counted
   const Instant now = clock_.now();
   for (size_t i = 0; i < events.size(); ++i) {
     const SequenceEvent& event = events[i];
@@ -115,7 +118,6 @@ void EngineImpl::deliver(std::span<const SequenceEvent> events) {
     const auto it = choices_.find(event.sequence);
     BRISK_CHECK(it != choices_.end());
     const std::shared_ptr<GenerationState> generation = it->second.generation;
-    ++totals_.generation_tokens;
     if (generation->request().prompt_logprobs >= 0) deliver_prompt(generation.get());
     if (generation->request().beam_search.has_value()) continue;
     TokenEvent token = {.choice = it->second.index,

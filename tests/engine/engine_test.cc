@@ -99,6 +99,28 @@ TEST_F(EngineTest, AFailedStepFailsItsRequestsAndNoOther) {
   EXPECT_TRUE(eventually([&] { return engine_->stats().kv_blocks_used == 0; }));
 }
 
+// The test of a client that read metrics right after its answer failed at times on a busy machine.
+TEST_F(EngineTest, AnAnswerIsCountedBeforeItIsThere) {
+  start({});
+  for (const int choices : {1, 2}) {
+    const EngineStats before = engine_->stats();
+    EngineStats at_end;
+    Request request;
+    request.prompt.assign(20, 1);
+    request.max_tokens = 1;
+    request.choices = choices;
+    if (choices > 1) request.beam_search.emplace();
+    request.ignore_eos = true;
+    const auto generation =
+        engine_->submit(std::move(request), [&] { at_end = engine_->stats(); }).value();
+    EXPECT_EQ(read_to_the_end(*generation).tokens, choices);
+    EXPECT_EQ(at_end.generation_tokens, before.generation_tokens + choices);
+    EXPECT_EQ(at_end.steps, before.steps + 1);
+    EXPECT_EQ(at_end.running, 0);
+    EXPECT_EQ(at_end.kv_blocks_used, 0);
+  }
+}
+
 TEST_F(EngineTest, AReaderThatDoesNotReadIsPausedAndStallsNobody) {
   start({.unread_events_max = 8});
   const auto stalled = submit(4, 100, 2);
