@@ -1,11 +1,13 @@
 // The engine's promises to its callers, with a runner that fails, waits and counts on demand.
 #include "engine/engine.h"
 
+#include <absl/synchronization/notification.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <thread>
 
 #include "base/status.h"
@@ -104,16 +106,26 @@ TEST_F(EngineTest, AnAnswerIsCountedBeforeItIsThere) {
   start({});
   for (const int choices : {1, 2}) {
     const EngineStats before = engine_->stats();
-    EngineStats at_end;
+    struct Told {
+      EngineStats stats;
+      absl::Notification once;
+    };
+    const auto told = std::make_shared<Told>();  // the last event may come after its reader left
     Request request;
     request.prompt.assign(20, 1);
     request.max_tokens = 1;
     request.choices = choices;
     if (choices > 1) request.beam_search.emplace();
     request.ignore_eos = true;
-    const auto generation =
-        engine_->submit(std::move(request), [&] { at_end = engine_->stats(); }).value();
+    const auto tell = [this, told] {
+      if (told->once.HasBeenNotified()) return;
+      told->stats = engine_->stats();
+      told->once.Notify();
+    };
+    const auto generation = engine_->submit(std::move(request), tell).value();
     EXPECT_EQ(read_to_the_end(*generation).tokens, choices);
+    told->once.WaitForNotification();
+    const EngineStats& at_end = told->stats;
     EXPECT_EQ(at_end.generation_tokens, before.generation_tokens + choices);
     EXPECT_EQ(at_end.steps, before.steps + 1);
     EXPECT_EQ(at_end.running, 0);
