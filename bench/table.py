@@ -95,12 +95,13 @@ def render(lines, notes, start, repetitions):
         BEGIN,
         f"{first['isa']}, {first['threads']} threads, medians of {repetitions}. The limits that the runs measured:",
         "",
-        "| run | read | int8 | f32 |",
-        "|---|---|---|---|",
+        "| run | read | int8 | int4 | f32 |",
+        "|---|---|---|---|---|",
     ]
     for name, result in notes:
         text.append(f"| {name} | {result['read_bytes_per_s'] / 1e9:.1f} GB/s "
                     f"| {result['int8_ops_per_s'] / 1e9:.0f} GOP/s "
+                    f"| {result['int4_ops_per_s'] / 1e9:.0f} GOP/s "
                     f"| {result['flops_per_s'] / 1e9:.0f} GFLOP/s |")
     text += ["", "| test | tokens/s | limit | reached |", "|---|---|---|---|", *lines, "",
              f"Start to first token of the compiled q4_0 model, the whole command: {start:.2f} s.",

@@ -42,6 +42,7 @@ Json to_json(const Model& model, const BenchReport& report) {
                     {"bound", result.bound},
                     {"read_bytes_per_s", report.limits.read_bytes_per_s},
                     {"int8_ops_per_s", report.limits.int8_ops_per_s},
+                    {"int4_ops_per_s", report.limits.int4_ops_per_s},
                     {"bf16_tile_ops_per_s", report.limits.bf16_tile_ops_per_s},
                     {"flops_per_s", report.limits.flops_per_s},
                     {"weight_bytes", report.weight_bytes},
@@ -61,9 +62,10 @@ void print_table(const Model& model, const BenchReport& report) {
                human_bytes(static_cast<uint64_t>(sparse.bytes)),
                human_bytes(static_cast<uint64_t>(sparse.dense_bytes)));
   }
-  fmt::print("measured limits: read {}/s, int8 {}OP/s, f32 {}FLOP/s\n\n",
+  fmt::print("measured limits: read {}/s, int8 {}OP/s, int4 {}OP/s, f32 {}FLOP/s\n\n",
              human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
-             human_count(report.limits.int8_ops_per_s), human_count(report.limits.flops_per_s));
+             human_count(report.limits.int8_ops_per_s), human_count(report.limits.int4_ops_per_s),
+             human_count(report.limits.flops_per_s));
   fmt::print("{:<14} {:>5} {:>12} {:>22} {:>12} {:>9}\n", "test", "batch", "tokens/s", "min - max",
              "limit", "fraction");
   for (const BenchResult& result : report.results) {

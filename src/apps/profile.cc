@@ -34,6 +34,7 @@ struct Options {
 Json to_json(const MachineLimits& limits) {
   return {{"read_bytes_per_s", limits.read_bytes_per_s},
           {"int8_ops_per_s", limits.int8_ops_per_s},
+          {"int4_ops_per_s", limits.int4_ops_per_s},
           {"int8_tile_ops_per_s", limits.int8_tile_ops_per_s},
           {"bf16_tile_ops_per_s", limits.bf16_tile_ops_per_s},
           {"flops_per_s", limits.flops_per_s}};
@@ -47,8 +48,8 @@ std::string tile_peak(double per_s, const char* unit) {
 absl::Status show_limits(const Options& options) {
   Json list = Json::array();
   if (!options.json) {
-    fmt::print("{:<8} {:>7} {:>14} {:>16} {:>16} {:>16} {:>16}\n", "isa", "threads", "read", "int8",
-               "f32", "int8 tiles", "bf16 tiles");
+    fmt::print("{:<8} {:>7} {:>14} {:>16} {:>16} {:>16} {:>16} {:>16}\n", "isa", "threads", "read",
+               "int8", "int4", "f32", "int8 tiles", "bf16 tiles");
   }
   const int most = options.bench.threads > 0 ? options.bench.threads : usable_threads();
   std::vector<int> counts = {1};
@@ -65,12 +66,12 @@ absl::Status show_limits(const Options& options) {
         list.push_back(std::move(entry));
         continue;
       }
-      fmt::print("{:<8} {:>7} {:>12}/s {:>14}/s {:>14}/s {:>16} {:>16}\n", kernels->name, threads,
-                 human_bytes(static_cast<uint64_t>(limits.read_bytes_per_s)),
-                 human_count(limits.int8_ops_per_s) + "OP",
-                 human_count(limits.flops_per_s) + "FLOP",
-                 tile_peak(limits.int8_tile_ops_per_s, "OP/s"),
-                 tile_peak(limits.bf16_tile_ops_per_s, "FLOP/s"));
+      fmt::print(
+          "{:<8} {:>7} {:>12}/s {:>14}/s {:>14}/s {:>14}/s {:>16} {:>16}\n", kernels->name, threads,
+          human_bytes(static_cast<uint64_t>(limits.read_bytes_per_s)),
+          human_count(limits.int8_ops_per_s) + "OP", human_count(limits.int4_ops_per_s) + "OP",
+          human_count(limits.flops_per_s) + "FLOP", tile_peak(limits.int8_tile_ops_per_s, "OP/s"),
+          tile_peak(limits.bf16_tile_ops_per_s, "FLOP/s"));
     }
   }
   if (options.json) fmt::print("{}\n", to_text(list));
@@ -92,14 +93,16 @@ void print_report(const Model& model, const ProfileReport& report) {
                human_bytes(static_cast<uint64_t>(sparse.bytes)),
                human_bytes(static_cast<uint64_t>(sparse.dense_bytes)));
   }
-  fmt::print("measured limits: read {}/s, int8 {}OP/s, f32 {}FLOP/s, bf16 tiles {}\n\n",
-             human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
-             human_count(report.limits.int8_ops_per_s), human_count(report.limits.flops_per_s),
-             tile_peak(report.limits.bf16_tile_ops_per_s, "FLOP/s"));
+  fmt::print(
+      "measured limits: read {}/s, int8 {}OP/s, int4 {}OP/s, f32 {}FLOP/s, bf16 tiles {}\n\n",
+      human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
+      human_count(report.limits.int8_ops_per_s), human_count(report.limits.int4_ops_per_s),
+      human_count(report.limits.flops_per_s),
+      tile_peak(report.limits.bf16_tile_ops_per_s, "FLOP/s"));
   fmt::print("{:<18} {:>8} {:>10} {:>7} {:>12} {:>12} {:>18}\n", "operation", "calls", "time",
              "share", "read", "arithmetic", "limit");
   for (const ProfileRow& row : report.rows) {
-    const double operations = row.work.integer_ops + row.work.tile_ops + row.work.flops;
+    const double operations = row.work.operations();
     fmt::print("{:<18} {:>8} {:>10} {:>6.1f}% {:>12} {:>12} {:>18}\n", name_of(row.kind), row.calls,
                human_seconds(row.seconds), 100 * row.share,
                row.work.bytes > 0 ? human_bytes(static_cast<uint64_t>(row.work.bytes)) : "",
@@ -115,7 +118,8 @@ Json to_json(const ProfileReport& report) {
                     {"seconds", row.seconds},
                     {"share", row.share},
                     {"bytes", row.work.bytes},
-                    {"integer_ops", row.work.integer_ops},
+                    {"int8_ops", row.work.int8_ops},
+                    {"int4_ops", row.work.int4_ops},
                     {"tile_ops", row.work.tile_ops},
                     {"flops", row.work.flops},
                     {"fraction_of_limit", row.fraction_of_limit}});

@@ -67,8 +67,14 @@ absl::StatusOr<MachineLimits> measure_limits(const KernelTable& kernels, ThreadT
   const auto as_float = [](auto integers) {
     return [integers](int64_t iterations) { return static_cast<float>(integers(iterations)); };
   };
-  limits.int8_ops_per_s = peak(kIterations, 2 * kernels.panels->integer_multiply_adds,
-                               as_float(kernels.panels->integer_peak));
+  const auto integer_peak = [&](const PanelKernels::Peak& integers) {
+    return peak(kIterations, 2 * integers.multiply_adds, as_float(integers.run));
+  };
+  const PanelKernels& panels = *kernels.panels;
+  limits.int8_ops_per_s = integer_peak(panels.int8_peak);
+  limits.int4_ops_per_s = panels.int4_peak.run == panels.int8_peak.run
+                              ? limits.int8_ops_per_s
+                              : integer_peak(panels.int4_peak);
   if (kernels.tiles != nullptr) {
     limits.int8_tile_ops_per_s =
         peak(kTileIterations, kTileInt8Ops, as_float(kernels.tiles->int8_peak));

@@ -12,6 +12,8 @@ namespace brisk {
 struct MachineLimits {
   double read_bytes_per_s = 0;  // memory larger than any cache, all members reading
   double int8_ops_per_s = 0;    // multiply-adds of u8 and s8 into s32, likewise
+  // The same of u4 and s8: more where products are added before they are widened (AVX2).
+  double int4_ops_per_s = 0;
   // The same of the tile unit, and of bf16 into f32; 0 where the kernels have none.
   double int8_tile_ops_per_s = 0;
   double bf16_tile_ops_per_s = 0;

@@ -16,15 +16,25 @@ struct Use {
   double steps = 0;
 };
 
+bool has_whole_bytes(const Tensor& weight) {
+  return weight.panels.has_value()
+             ? *weight.panels == PanelFormat::kQ8_0 || *weight.panels == PanelFormat::kScaled8
+             : weight.sparse == SparseFormat::kQ8_0;
+}
+
+double& operations_with(const Tensor& weight, Work* work) {
+  if (weight.tiles.has_value()) return work->tile_ops;
+  if (!weight.takes_rounded_input()) return work->flops;
+  return has_whole_bytes(weight) ? work->int8_ops : work->int4_ops;
+}
+
 Work work_of(std::initializer_list<const Linear*> linears, Use use) {
   Work work;
   for_each_matrix(linears, [&](const Linear& linear) {
     const Tensor& weight = linear.weight;
     if (weight.shape.empty()) return;
     const double operations = 2 * use.rows * static_cast<double>(weight.values());
-    (weight.tiles.has_value()       ? work.tile_ops
-     : weight.takes_rounded_input() ? work.integer_ops
-                                    : work.flops) += operations;
+    operations_with(weight, &work) += operations;
     work.bytes += use.steps * static_cast<double>(weight.data.size() + weight.scales.size_bytes());
   });
   return work;
@@ -81,7 +91,8 @@ WorkByOp work_of(const Model& model, const BenchTest& test, const BenchOptions& 
   // Positions attended to, summed over the tokens of all sequences.
   const double positions = batch * (n * test.context + n * (n + 1) / 2);
   const double kv_per_token = static_cast<double>(kv_block_bytes(spec, element)) / kKvBlockTokens;
-  at(OpKind::kAttention) = {.integer_ops = 0,
+  at(OpKind::kAttention) = {.int8_ops = 0,
+                            .int4_ops = 0,
                             .tile_ops = 0,
                             .flops = 4.0 * static_cast<double>(spec.layers.size()) * spec.heads *
                                      spec.head_dim * positions,

@@ -14,23 +14,27 @@
 namespace brisk {
 
 struct Work {
-  double integer_ops = 0;  // products of int8 activations with weights in panels
-  double tile_ops = 0;     // products of bf16 activations with weights in tiles
+  double int8_ops = 0;  // products of int8 activations with weights of whole bytes
+  double int4_ops = 0;  // and with narrower ones
+  double tile_ops = 0;  // products of bf16 activations with weights in tiles
   double flops = 0;
   double bytes = 0;
 
   void add(const Work& other) {
-    integer_ops += other.integer_ops;
+    int8_ops += other.int8_ops;
+    int4_ops += other.int4_ops;
     tile_ops += other.tile_ops;
     flops += other.flops;
     bytes += other.bytes;
   }
+  double operations() const { return int8_ops + int4_ops + tile_ops + flops; }
   double memory_seconds(const MachineLimits& limits) const {
     return bytes / limits.read_bytes_per_s;
   }
   double arithmetic_seconds(const MachineLimits& limits) const {
     const double tiles = tile_ops > 0 ? tile_ops / limits.bf16_tile_ops_per_s : 0;
-    return integer_ops / limits.int8_ops_per_s + tiles + flops / limits.flops_per_s;
+    return int8_ops / limits.int8_ops_per_s + int4_ops / limits.int4_ops_per_s + tiles +
+           flops / limits.flops_per_s;
   }
   double seconds(const MachineLimits& limits) const {
     const double memory = memory_seconds(limits), arithmetic = arithmetic_seconds(limits);

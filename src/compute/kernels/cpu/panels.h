@@ -102,10 +102,14 @@ using PanelKernel = void (*)(const PanelArgs&);
 // The integer products of an instruction set.
 struct PanelKernels {
   PanelKernel linear[kPanelFormatCount];
-  // Multiply-adds of u8 and s8 into s32 as fast as they go; operations are
-  // 2 * integer_multiply_adds * iterations.
-  int32_t (*integer_peak)(int64_t iterations);
-  int64_t integer_multiply_adds;
+  // Multiply-adds as fast as they go: of u8 and s8 into s32, and of u4 and s8, many of which may be
+  // added before they are widened to s32. Operations are 2 * multiply_adds * iterations.
+  struct Peak {
+    int32_t (*run)(int64_t iterations);
+    int64_t multiply_adds;
+  };
+  Peak int8_peak;
+  Peak int4_peak;
 };
 
 extern const PanelKernels kPanelKernelsScalar;

@@ -146,23 +146,29 @@ inline __m256i four_inputs(const int8_t* codes) {
 
 template <class P>
 inline __m256i start(const RowRun& x, int64_t r, int which) {
-  if constexpr (P::kOffset == 0) return _mm256_setzero_si256();
+  if constexpr (P::kOffset == 0 || P::kSigned) return _mm256_setzero_si256();
   return _mm256_set1_epi32(x.starts[P::kStarts * r + which]);
 }
 
-// Inputs 4 j .. 4 j + 3 of one row for j in [J, J + N), N codes that may be added in s16.
+inline __m256i widened(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+
+// total + codes w(j) times inputs x(j) for j in [J, J + N).
 template <class P, int J, int N>
-inline __m256i dot(__m256i total, const __m256i (&w)[8], const int8_t* codes) {
-  const __m256i ones = _mm256_set1_epi16(1);
+inline __m256i dot(__m256i total, auto w, auto x) {
 #pragma GCC unroll 8
   for (int from = J; from < J + N; from += P::kSteps) {
     __m256i pairs = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int j = from; j < from + P::kSteps; ++j) {
-      const __m256i product = _mm256_maddubs_epi16(w[j], four_inputs(codes + 4 * j));
+      __m256i product;
+      if constexpr (P::kSigned) {  // |w| as u8 times sign(w) x as s8
+        product = _mm256_maddubs_epi16(_mm256_abs_epi8(w(j)), _mm256_sign_epi8(x(j), w(j)));
+      } else {
+        product = _mm256_maddubs_epi16(w(j), x(j));
+      }
       pairs = j == from ? product : _mm256_add_epi16(pairs, product);
     }
-    total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, ones));
+    total = _mm256_add_epi32(total, widened(pairs));
   }
   return total;
 }
@@ -172,41 +178,53 @@ inline __m256 add_scaled(__m256 acc, __m256 scale, float x_scale, __m256i total)
   return _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(total), acc);
 }
 
+// sum + the scaled dot products of one row's group with half a panel.
+template <class P>
+inline __m256 add_products(__m256 sum, const __m256 (&scale)[2], __m256 minimum, const RowRun& x,
+                           int64_t r, auto w, auto inputs) {
+  if constexpr (P::kHalves) {
+    sum = add_scaled(sum, scale[0], x.scales[r], dot<P, 0, 4>(start<P>(x, r, 0), w, inputs));
+    return add_scaled(sum, scale[1], x.scales[r], dot<P, 4, 4>(start<P>(x, r, 1), w, inputs));
+  }
+  sum = add_scaled(sum, scale[0], x.scales[r], dot<P, 0, 8>(start<P>(x, r, 0), w, inputs));
+  if constexpr (P::kMinimum) sum = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), sum);
+  return sum;
+}
+
+template <class P>
+inline const char* codes_of(const char* block, int g) {
+  return block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
+}
+
 // One group of half a panel for all rows: its weights stay in registers, the sums in the
 // first-level cache.
 template <class P>
 inline void add_group(const RowRun& x, int64_t rows, const char* block, int g, int half,
-                      float (*acc)[8]) {
-  const char* p = block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
+                      float (*acc)[kPanelColumns]) {
+  const char* p = codes_of<P>(block, g);
   __m256 scale[2], minimum = _mm256_setzero_ps();
   P::scales(block, g, half, scale, &minimum);
   __m256i w[8];
 #pragma GCC unroll 8
   for (int j = 0; j < 8; ++j) w[j] = P::code(p, j, half);
   for (int64_t r = 0; r < rows; ++r) {
+    float* const y = acc[r] + 8 * half;
     const int8_t* codes = x.codes + kGroupInputs * r;
-    __m256 sum = _mm256_load_ps(acc[r]);
-    if constexpr (P::kHalves) {
-      sum = add_scaled(sum, scale[0], x.scales[r], dot<P, 0, 4>(start<P>(x, r, 0), w, codes));
-      sum = add_scaled(sum, scale[1], x.scales[r], dot<P, 4, 4>(start<P>(x, r, 1), w, codes));
-    } else {
-      sum = add_scaled(sum, scale[0], x.scales[r], dot<P, 0, 8>(start<P>(x, r, 0), w, codes));
-      if constexpr (P::kMinimum) sum = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), sum);
-    }
-    _mm256_store_ps(acc[r], sum);
+    const __m256 sum = add_products<P>(
+        _mm256_load_ps(y), scale, minimum, x, r, [&](int j) { return w[j]; },
+        [&](int j) { return four_inputs(codes + 4 * j); });
+    _mm256_store_ps(y, sum);
   }
 }
 
-// Whole bytes: |w| as u8 times sign(w) x as s8, widened after every step. `w` and `magnitude` of
-// half the group fit into registers.
+// Whole bytes: `w` and `magnitude` of half the group fit into registers.
 template <class P, int J>
 inline __m256i signed_dot(__m256i total, const __m256i (&w)[4], const __m256i (&magnitude)[4],
                           const int8_t* codes) {
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
     const __m256i x = _mm256_sign_epi8(four_inputs(codes + 4 * (J + j)), w[j]);
-    const __m256i pairs = _mm256_maddubs_epi16(magnitude[j], x);
-    total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    total = _mm256_add_epi32(total, widened(_mm256_maddubs_epi16(magnitude[j], x)));
   }
   return total;
 }
@@ -222,8 +240,8 @@ inline void load_signed(const char* p, int half, __m256i (&w)[4], __m256i (&magn
 
 template <class P>
 inline void add_signed_group(const RowRun& x, int64_t rows, const char* block, int g, int half,
-                             float (*acc)[8]) {
-  const char* p = block + P::kLayout.header_bytes + g * P::kLayout.group_bytes;
+                             float (*acc)[kPanelColumns]) {
+  const char* p = codes_of<P>(block, g);
   alignas(32) __m256i totals[kRowBlock];
   __m256i w[4], magnitude[4];
   load_signed<P, 0>(p, half, w, magnitude);
@@ -235,46 +253,86 @@ inline void add_signed_group(const RowRun& x, int64_t rows, const char* block, i
   load_signed<P, 4>(p, half, w, magnitude);
   for (int64_t r = 0; r < rows; ++r) {
     const __m256i total = signed_dot<P, 4>(totals[r], w, magnitude, x.codes + kGroupInputs * r);
-    __m256 sum = add_scaled(_mm256_load_ps(acc[r]), scale[0], x.scales[r], total);
+    __m256 sum = add_scaled(_mm256_load_ps(acc[r] + 8 * half), scale[0], x.scales[r], total);
     if constexpr (P::kMinimum) sum = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.sums[r]), sum);
-    _mm256_store_ps(acc[r], sum);
+    _mm256_store_ps(acc[r] + 8 * half, sum);
   }
 }
 
-void finish(const PanelArgs& a, int64_t row, int64_t rows, int64_t col, const float (*acc)[8]) {
+void finish(const PanelArgs& a, int64_t row, int64_t rows, int64_t col,
+            const float (*acc)[kPanelColumns]) {
   if (col >= a.cols) return;
+  const int64_t half_at = col % kPanelColumns;
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(a.cols - col)), lanes);
   for (int64_t r = 0; r < rows; ++r) {
     float* y = a.y + (row + r) * a.y_stride + col;
-    __m256 value = _mm256_load_ps(acc[r]);
+    __m256 value = _mm256_load_ps(acc[r] + half_at);
     if (a.bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(a.bias + col, mask));
     if (a.add) value = _mm256_add_ps(_mm256_maskload_ps(y, mask), value);
     _mm256_maskstore_ps(y, mask, value);
   }
 }
 
-// A whole block of rows against a panel.
+// A whole block of rows against a panel. The halves take turns so that memory is read in one
+// stream.
 template <class P>
 struct Tile {
   static void run(const PanelArgs& a, int64_t row, int64_t rows, int64_t panel) {
+    alignas(32) float acc[kRowBlock][kPanelColumns];
+    const char* const begin = static_cast<const char*>(a.panels) + panel * a.panel_bytes;
+    const RowRun x = rows_from<P>(a.x, row);
+    if (rows == 1) {
+      add_row(x, begin, begin + a.panel_bytes, acc[0]);
+    } else {
+      add_rows(x, rows, begin, begin + a.panel_bytes, acc);
+    }
     for (int half = 0; half < 2; ++half) {
-      RowRun x = rows_from<P>(a.x, row);
-      const char* block = static_cast<const char*>(a.panels) + panel * a.panel_bytes;
-      const char* const end = block + a.panel_bytes;
-      alignas(32) float acc[kRowBlock][8] = {};
-      for (; block < end; block += P::kLayout.block_bytes()) {
-        for (int g = 0; g < P::kLayout.groups; ++g) {
+      finish(a, row, rows, panel * kPanelColumns + 8 * half, acc);
+    }
+  }
+
+  static void add_rows(RowRun x, int64_t rows, const char* block, const char* end,
+                       float (*acc)[kPanelColumns]) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int half = 0; half < 2; ++half) _mm256_store_ps(acc[r] + 8 * half, _mm256_setzero_ps());
+    }
+    for (; block < end; block += P::kLayout.block_bytes()) {
+      for (int g = 0; g < P::kLayout.groups; ++g) {
+        for (int half = 0; half < 2; ++half) {
           if constexpr (P::kSigned) {
             add_signed_group<P>(x, rows, block, g, half, acc);
           } else {
             add_group<P>(x, rows, block, g, half, acc);
           }
-          x.advance(P::kStarts);
         }
+        x.advance(P::kStarts);
       }
-      finish(a, row, rows, panel * kPanelColumns + 8 * half, acc);
     }
+  }
+
+  // Inputs and sums stay in registers.
+  static void add_row(RowRun x, const char* block, const char* end, float* y) {
+    __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (; block < end; block += P::kLayout.block_bytes()) {
+#pragma GCC unroll 8
+      for (int g = 0; g < P::kLayout.groups; ++g) {
+        __m256i inputs[8];
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; ++j) inputs[j] = four_inputs(x.codes + 4 * j);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half) {
+          __m256 scale[2], minimum = _mm256_setzero_ps();
+          P::scales(block, g, half, scale, &minimum);
+          const char* p = codes_of<P>(block, g);
+          sums[half] = add_products<P>(
+              sums[half], scale, minimum, x, 0, [&](int j) { return P::code(p, j, half); },
+              [&](int j) { return inputs[j]; });
+        }
+        x.advance(P::kStarts);
+      }
+    }
+    for (int half = 0; half < 2; ++half) _mm256_store_ps(y + 8 * half, sums[half]);
   }
 };
 
@@ -283,17 +341,22 @@ void linear(const PanelArgs& a) {
   panel_product<P, Tile<P>>(a);
 }
 
+// As many chains as hide the latency of a multiplication and leave registers for its result.
+constexpr int kPeakChains = 12;
+
+template <bool IsWidened>
 int32_t integer_peak(int64_t iterations) {
-  __m256i chains[8];
-  for (int i = 0; i < 8; ++i) chains[i] = _mm256_set1_epi32(i);
+  __m256i chains[kPeakChains];
+  for (int i = 0; i < kPeakChains; ++i) chains[i] = _mm256_set1_epi32(i);
   const __m256i ones = _mm256_set1_epi8(1);
   for (int64_t n = 0; n < iterations; ++n) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      chains[i] = _mm256_add_epi16(chains[i], _mm256_maddubs_epi16(ones, chains[i]));
+#pragma GCC unroll 12
+    for (__m256i& chain : chains) {
+      const __m256i pairs = _mm256_maddubs_epi16(ones, chain);
+      chain = IsWidened ? _mm256_add_epi32(chain, widened(pairs)) : _mm256_add_epi16(chain, pairs);
     }
   }
-  for (int i = 1; i < 8; ++i) chains[0] = _mm256_add_epi32(chains[0], chains[i]);
+  for (int i = 1; i < kPeakChains; ++i) chains[0] = _mm256_add_epi32(chains[0], chains[i]);
   return _mm256_extract_epi32(chains[0], 0);
 }
 
@@ -302,8 +365,8 @@ int32_t integer_peak(int64_t iterations) {
 constexpr PanelKernels kPanelKernelsAvx2 = {
     .linear = {linear<Q4_0>, linear<Q8_0>, linear<Q4_K>, linear<Q5_K>, linear<Q6_K>,
                linear<Scaled8>, linear<Int4>, linear<Int4Wide>},
-    .integer_peak = integer_peak,
-    .integer_multiply_adds = 8 * 32,
+    .int8_peak = {integer_peak<true>, kPeakChains * 32},
+    .int4_peak = {integer_peak<false>, kPeakChains * 32},
 };
 
 }  // namespace brisk

@@ -257,8 +257,8 @@ int32_t integer_peak(int64_t iterations) {
 constexpr PanelKernels kPanelKernelsAvx512 = {
     .linear = {linear<Q4_0>, linear<Q8_0>, linear<Q4_K>, linear<Q5_K>, linear<Q6_K>,
                linear<Scaled8>, linear<Int4>, linear<Int4Wide>},
-    .integer_peak = integer_peak,
-    .integer_multiply_adds = 8 * 64,
+    .int8_peak = {integer_peak, 8 * 64},
+    .int4_peak = {integer_peak, 8 * 64},
 };
 
 }  // namespace brisk
