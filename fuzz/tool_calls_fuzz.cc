@@ -19,8 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const brisk::api::ToolCallParser::Options options{
       .syntax = static_cast<brisk::api::ToolCallSyntax>(data[0] % 6),
-      .tools = {"get_weather", "f"},
-      .is_begun = data[0] / 6 % 2 == 1};
+      .tools = {"get_weather", "f"}};
   const size_t piece = 1 + data[1] % 31;
   const std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
   const brisk::test::ReadAnswer whole = brisk::test::read_answer(options, text);

@@ -9,7 +9,33 @@
 
 namespace brisk {
 
-std::shared_ptr<const TokenTrie> make_token_trie(const Model& model) {
+namespace {
+
+// The control tokens that stand in the fixed words of calls, such as [TOOL_CALLS]: what a grammar
+// says as text, the model says with them.
+std::vector<int32_t> spelled_tokens(const GrammarSource& source, const Tokenizer& tokenizer) {
+  if (source.kind != GrammarSource::Kind::kToolCalls) return {};
+  const ToolCallForms& calls = source.calls;
+  const ToolCallForm& call = calls.tools.front();  // the others differ in names and schemas
+  std::vector<int32_t> tokens;
+  for (int32_t token = 0; token < tokenizer.vocab_size(); ++token) {
+    if (!tokenizer.is_control(token)) continue;
+    const std::string text = tokenizer.decode_token(token, true);
+    if (text.empty()) continue;
+    for (const std::string& words :
+         {calls.first, calls.between, calls.last, calls.marker, call.begin, call.end}) {
+      if (words.find(text) == std::string::npos) continue;
+      tokens.push_back(token);
+      break;
+    }
+  }
+  return tokens;
+}
+
+}  // namespace
+
+std::shared_ptr<const TokenTrie> make_token_trie(const Model& model,
+                                                 const std::vector<int32_t>& spelled) {
   const Tokenizer& tokenizer = *model.tokenizer;
   std::vector<int32_t> ends = tokenizer.rules().end_of_generation;
   if (model.checkpoint != nullptr) {
@@ -18,9 +44,10 @@ std::shared_ptr<const TokenTrie> make_token_trie(const Model& model) {
   }
   std::vector<std::string> tokens;
   for (int32_t token = 0; token < tokenizer.vocab_size(); ++token) {
-    const bool is_text =
-        !tokenizer.is_control(token) && std::ranges::find(ends, token) == ends.end();
-    tokens.push_back(is_text ? tokenizer.decode_token(token, false) : "");
+    const bool is_spelled = std::ranges::binary_search(spelled, token);
+    const bool is_text = (is_spelled || !tokenizer.is_control(token)) &&
+                         std::ranges::find(ends, token) == ends.end();
+    tokens.push_back(is_text ? tokenizer.decode_token(token, is_spelled) : "");
   }
   return std::make_shared<const TokenTrie>(std::move(tokens));
 }
@@ -34,8 +61,10 @@ absl::StatusOr<std::shared_ptr<const CompiledGrammar>> GrammarCache::compile(
     return invalid_input("answers cannot be constrained: the model has no tokenizer");
   }
   BRISK_ASSIGN_OR_RETURN(const Grammar grammar, read_grammar(source));
-  if (vocabulary_ == nullptr) vocabulary_ = make_token_trie(model_);
-  BRISK_ASSIGN_OR_RETURN(auto compiled, compile_grammar(grammar, vocabulary_));
+  const std::vector<int32_t> spelled = spelled_tokens(source, *model_.tokenizer);
+  std::shared_ptr<const TokenTrie>& vocabulary = vocabularies_[spelled];
+  if (vocabulary == nullptr) vocabulary = make_token_trie(model_, spelled);
+  BRISK_ASSIGN_OR_RETURN(auto compiled, compile_grammar(grammar, vocabulary));
   keep(source, compiled);
   return compiled;
 }

@@ -8,6 +8,7 @@
 
 #include <list>
 #include <memory>
+#include <vector>
 
 #include "engine/grammar/compiled_grammar.h"
 #include "engine/grammar/grammar_source.h"
@@ -18,9 +19,10 @@ namespace brisk {
 inline constexpr size_t kGrammarsKept = 32;
 inline constexpr size_t kGrammarBytesKept = size_t{512} << 20;  // with all the masks they may hold
 
-// The vocabulary as texts are made of it: control tokens and those that end a text are no part of
-// any. REQUIRES: the model has a tokenizer.
-std::shared_ptr<const TokenTrie> make_token_trie(const Model& model);
+// The vocabulary as texts are made of it: control tokens are no part of any, but for `spelled`, and
+// those that end a text never are. REQUIRES: the model has a tokenizer.
+std::shared_ptr<const TokenTrie> make_token_trie(const Model& model,
+                                                 const std::vector<int32_t>& spelled = {});
 
 // Any thread. One grammar is compiled at a time, which takes about a second at most: never on the
 // engine's thread.
@@ -42,7 +44,9 @@ class GrammarCache {
 
   const Model& model_;
   absl::Mutex compiling_;
-  std::shared_ptr<const TokenTrie> vocabulary_ ABSL_GUARDED_BY(compiling_);  // null: not needed yet
+  // By the control tokens in it: none, or those that the model's own form of tool calls has.
+  absl::flat_hash_map<std::vector<int32_t>, std::shared_ptr<const TokenTrie>> vocabularies_
+      ABSL_GUARDED_BY(compiling_);
 
   absl::Mutex mutex_;
   std::list<Entry> recent_ ABSL_GUARDED_BY(mutex_);  // the latest first

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/grammar_cache.h"
 #include "engine/request_validation.h"
+#include "tests/engine/fake_tokenizer.h"
 #include "tests/engine/grammar/valid_json.h"
 
 namespace brisk {
@@ -30,6 +31,37 @@ struct Result {
 
   friend bool operator==(const Result&, const Result&) = default;
 };
+
+// A call begins with a control token of the vocabulary, which is no part of any other answer.
+TEST(GrammarCacheTest, CallsAreSpelledWithTheModelsControlTokens) {
+  Model model;
+  model.tokenizer = std::make_unique<test::FakeTokenizer>();
+  GrammarCache grammars(model);
+  const auto allows = [](const std::shared_ptr<const CompiledGrammar>& grammar,
+                         std::string_view after, int32_t token) {
+    GrammarMatcher matcher(grammar);
+    EXPECT_TRUE(matcher.accept(after).ok());
+    std::vector<uint64_t> allowed(mask_words(258));
+    EXPECT_TRUE(matcher.mask(allowed).ok());
+    const auto at = static_cast<size_t>(token);
+    return (allowed[at / 64] >> at % 64 & 1) == 1;
+  };
+  ToolCallForms calls{.tools = {{.name = "f", .begin = "f", .schema = "", .end = ";"}},
+                      .first = "<s> [",
+                      .last = "]",
+                      .text = ToolCallForms::Text::kWithout,
+                      .marker = "<s>"};
+  const auto strict =
+      grammars.compile({.kind = GrammarSource::Kind::kToolCalls, .calls = calls}).value();
+  EXPECT_TRUE(allows(strict, "Well. ", test::kBos));
+  EXPECT_TRUE(allows(strict, "<s>", ' '));
+  EXPECT_FALSE(allows(strict, "<s>", 'x')) << "a call has begun";
+  EXPECT_FALSE(allows(strict, "<s> [f", test::kBos));
+  EXPECT_FALSE(allows(strict, "<s> [f{}", test::kEnd)) << "that ends a text";
+  const auto json = grammars.compile({.kind = GrammarSource::Kind::kJsonObject}).value();
+  EXPECT_TRUE(allows(json, "{\"", '<'));
+  EXPECT_FALSE(allows(json, "{\"", test::kBos));
+}
 
 class StructuredOutputTest : public testing::Test {
  protected:

@@ -14,9 +14,8 @@ constexpr int kRestOfContext = 0;
 // How the model of one request calls tools.
 struct ToolPlan {
   ToolCallSyntax syntax = ToolCallSyntax::kTagged;
-  bool is_on = false;             // answers may hold calls
-  int32_t marker = -1;            // the token, where it is a control token
-  bool marker_in_prompt = false;  // the answer begins after it
+  bool is_on = false;              // answers may hold calls
+  bool marker_is_control = false;  // a token that text does not show
 };
 
 absl::StatusOr<ToolPlan> plan_tools(const ServedModel& model, const ChatRequest& chat) {
@@ -36,7 +35,7 @@ absl::StatusOr<ToolPlan> plan_tools(const ServedModel& model, const ChatRequest&
   plan.is_on = true;
   const std::string_view marker = tool_call_marker(plan.syntax);
   const int32_t token = marker.empty() ? -1 : model.tokenizer->find(marker);
-  if (token >= 0 && model.tokenizer->is_control(token)) plan.marker = token;
+  plan.marker_is_control = token >= 0 && model.tokenizer->is_control(token);
   return plan;
 }
 
@@ -57,17 +56,15 @@ absl::Status combine(const ToolRequest& tools, GenerationSpec& spec, ToolCallFor
 }
 
 // Constrains answers so that calls are valid where that was asked for.
-absl::Status constrain(ToolPlan& plan, ChatRequest& chat) {
+absl::Status constrain(const ToolPlan& plan, ChatRequest& chat) {
   if (!plan.is_on) return absl::OkStatus();
-  const bool has_marker_token = plan.marker >= 0;
   ToolRequest tools = chat.tools;
-  if (chat.spec.structured.has_value() && !has_marker_token) {
+  if (chat.spec.structured.has_value()) {
     for (Tool& tool : tools.tools) tool.is_strict = true;  // one grammar for all of the answer
   }
-  std::optional<ToolCallForms> forms = tool_call_forms(tools, plan.syntax, has_marker_token);
+  std::optional<ToolCallForms> forms = tool_call_forms(tools, plan.syntax);
   if (!forms.has_value()) return absl::OkStatus();
   BRISK_RETURN_IF_ERROR(combine(tools, chat.spec, &*forms));
-  plan.marker_in_prompt = has_marker_token;
   chat.spec.structured = StructuredOutput{
       .source = {.kind = GrammarSource::Kind::kToolCalls, .calls = *std::move(forms)},
       .param = "tools"};
@@ -75,10 +72,8 @@ absl::Status constrain(ToolPlan& plan, ChatRequest& chat) {
 }
 
 ToolCallParser::Options parser_options(const ToolPlan& plan, const ToolRequest& tools) {
-  ToolCallParser::Options options{.syntax = plan.syntax,
-                                  .tools = {},
-                                  .only_these = tools.is_limited,
-                                  .is_begun = plan.marker_in_prompt};
+  ToolCallParser::Options options{
+      .syntax = plan.syntax, .tools = {}, .only_these = tools.is_limited};
   for (const Tool& tool : tools.tools) options.tools.push_back(tool.name);
   return options;
 }
@@ -115,17 +110,16 @@ absl::StatusOr<std::unique_ptr<ChatGeneration>> ChatGeneration::start(const Mode
                                                                       const http::Wakeup& wakeup) {
   const ServedModel& model = *lease;
   BRISK_RETURN_IF_ERROR(model.check_name(chat.spec.model));
-  BRISK_ASSIGN_OR_RETURN(ToolPlan plan, plan_tools(model, chat));
+  BRISK_ASSIGN_OR_RETURN(const ToolPlan plan, plan_tools(model, chat));
   BRISK_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, encode_chat(model, chat));
   BRISK_RETURN_IF_ERROR(constrain(plan, chat));
-  if (plan.marker_in_prompt) tokens.push_back(plan.marker);
   std::vector<Request> requests;
   BRISK_ASSIGN_OR_RETURN(requests.emplace_back(),
                          make_request(model, chat.spec, std::move(tokens), kRestOfContext));
   TextGeneration::Options text;
   BRISK_ASSIGN_OR_RETURN(text.stops, StopStrings::create(chat.spec.stop));
   text.include_stop = chat.spec.include_stop;
-  text.special = !chat.spec.skip_special_tokens || plan.marker >= 0;
+  text.special = !chat.spec.skip_special_tokens || plan.marker_is_control;
   text.keep_tokens = chat.spec.request.sampling.logprobs >= 0;
   text.account = chat.spec.account;
   text.listed_in = model.running;

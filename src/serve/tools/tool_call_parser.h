@@ -38,7 +38,6 @@ class ToolCallParser : protected CallSink {
     ToolCallSyntax syntax = ToolCallSyntax::kTagged;
     std::vector<std::string> tools;  // that there are
     bool only_these = false;         // what looks like a call of another one is text
-    bool is_begun = false;           // the marker of the first call stood in the prompt
   };
 
   static std::unique_ptr<ToolCallParser> create(const Options& options);

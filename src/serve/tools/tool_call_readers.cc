@@ -34,8 +34,7 @@ bool seek(std::string_view marker, char byte, std::string& tail) {
 
 }  // namespace
 
-TaggedCalls::TaggedCalls(const Options& options)
-    : ToolCallParser(options), state_(options.is_begun ? State::kCall : State::kText) {}
+TaggedCalls::TaggedCalls(const Options& options) : ToolCallParser(options) {}
 
 void TaggedCalls::read(char byte) {
   switch (state_) {
@@ -115,8 +114,7 @@ void JsonCalls::read(char byte) {
   }
 }
 
-MistralCalls::MistralCalls(const Options& options)
-    : ToolCallParser(options), state_(options.is_begun ? State::kStart : State::kText) {}
+MistralCalls::MistralCalls(const Options& options) : ToolCallParser(options) {}
 
 void MistralCalls::read(char byte) {
   switch (state_) {
@@ -257,8 +255,7 @@ void PythonicCalls::read_name(char byte) {
   }
 }
 
-DeepSeekCalls::DeepSeekCalls(const Options& options)
-    : ToolCallParser(options), state_(options.is_begun ? State::kBetween : State::kText) {}
+DeepSeekCalls::DeepSeekCalls(const Options& options) : ToolCallParser(options) {}
 
 void DeepSeekCalls::read(char byte) {
   switch (state_) {

@@ -65,22 +65,12 @@ std::string with_name(std::string words, const std::string& name) {
 
 }  // namespace
 
-std::optional<ToolCallForms> tool_call_forms(const ToolRequest& request, ToolCallSyntax syntax,
-                                             bool marker_is_control) {
+std::optional<ToolCallForms> tool_call_forms(const ToolRequest& request, ToolCallSyntax syntax) {
   const bool is_required = request.use == ToolUse::kRequired;
   const bool any_strict = std::ranges::any_of(request.tools, &Tool::is_strict);
   if (request.use == ToolUse::kNone || (!is_required && !any_strict)) return std::nullopt;
-  // A control token is no part of constrained text, so a model that may choose could never call.
-  if (!is_required && marker_is_control) return std::nullopt;
-  Words words = words_of(syntax);
-  const std::string_view marker = tool_call_marker(syntax);
-  bool is_single = !request.is_parallel || !request.only.empty();
-  if (marker_is_control && words.first.starts_with(marker)) {
-    words.first.erase(0, marker.size());
-  } else if (marker_is_control && words.begin.starts_with(marker)) {
-    words.begin.erase(0, marker.size());
-    is_single = true;  // a second one would need its marker
-  }
+  const Words words = words_of(syntax);
+  const bool is_single = !request.is_parallel || !request.only.empty();
   ToolCallForms forms;
   forms.keywords = syntax == ToolCallSyntax::kPythonic;
   forms.first = words.first;
@@ -96,6 +86,7 @@ std::optional<ToolCallForms> tool_call_forms(const ToolRequest& request, ToolCal
                            .end = words.end});
   }
   if (!is_required) {
+    const std::string_view marker = tool_call_marker(syntax);
     const bool has_marker = !marker.empty();
     forms.text = has_marker ? Text::kWithout : Text::kNotBeginning;
     forms.marker = has_marker ? std::string(marker) : forms.keywords ? "[" : "{";

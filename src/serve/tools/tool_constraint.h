@@ -10,9 +10,6 @@
 namespace brisk::api {
 
 // Nothing: any answer will do, since no call is required and no tool is strict.
-// `marker_is_control`: the marker is no text of the vocabulary; when a call is required it stands
-// in the prompt.
-std::optional<ToolCallForms> tool_call_forms(const ToolRequest& request, ToolCallSyntax syntax,
-                                             bool marker_is_control);
+std::optional<ToolCallForms> tool_call_forms(const ToolRequest& request, ToolCallSyntax syntax);
 
 }  // namespace brisk::api

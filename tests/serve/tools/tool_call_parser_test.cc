@@ -20,12 +20,12 @@ using test::ReadCall;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-api::ToolCallParser::Options options(ToolCallSyntax syntax, bool is_begun = false) {
-  return {.syntax = syntax, .tools = {"get_weather", "f", "g"}, .is_begun = is_begun};
+api::ToolCallParser::Options options(ToolCallSyntax syntax) {
+  return {.syntax = syntax, .tools = {"get_weather", "f", "g"}};
 }
 
-ReadAnswer read(ToolCallSyntax syntax, std::string_view text, bool is_begun = false) {
-  return read_answer(options(syntax, is_begun), text);
+ReadAnswer read(ToolCallSyntax syntax, std::string_view text) {
+  return read_answer(options(syntax), text);
 }
 
 TEST(ToolCallParser, ReadsTaggedCalls) {
@@ -115,14 +115,13 @@ TEST(ToolCallParser, ReadsPlainJsonCalls) {
 }
 
 TEST(ToolCallParser, ReadsMistralsCalls) {
-  const auto calls = [](std::string_view text, bool is_begun = false) {
-    return read(ToolCallSyntax::kMistral, text, is_begun).calls;
+  const auto calls = [](std::string_view text) {
+    return read(ToolCallSyntax::kMistral, text).calls;
   };
   const ReadCall f{"f", "{\"a\": 1}"};
   const ReadCall g{"g", "{}"};
   EXPECT_THAT(calls(R"([TOOL_CALLS] [{"name": "f", "arguments": {"a": 1}}, {"name": "g"}])"),
               ElementsAre(f, g));
-  EXPECT_THAT(calls(R"([{"name": "f", "arguments": {"a": 1}}])", true), ElementsAre(f));
   EXPECT_THAT(calls(R"(On it.[TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[CALL_ID]x1[ARGS]{})"),
               ElementsAre(f, g));
   EXPECT_THAT(calls(R"([TOOL_CALLS]f{"a": 1})"), ElementsAre(f));
@@ -154,17 +153,16 @@ TEST(ToolCallParser, ReadsDeepSeeksCalls) {
   const ReadAnswer answer = read(ToolCallSyntax::kDeepSeek, text);
   EXPECT_EQ(answer.text, "Sure.");
   EXPECT_THAT(answer.calls, ElementsAre(ReadCall{"f", "{\"a\": 1}"}, ReadCall{"g", "{}"}));
-  EXPECT_THAT(
-      read(ToolCallSyntax::kDeepSeek,
-           "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f```json{}```<｜tool▁call▁end｜>", true)
-          .calls,
-      ElementsAre(ReadCall{"f", "{}"}));
-  EXPECT_THAT(
-      read(ToolCallSyntax::kDeepSeek31,
-           "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
-           true)
-          .calls,
-      ElementsAre(ReadCall{"f", "{\"a\": 1}"}));
+  EXPECT_THAT(read(ToolCallSyntax::kDeepSeek,
+                   "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f```json{}```"
+                   "<｜tool▁call▁end｜>")
+                  .calls,
+              ElementsAre(ReadCall{"f", "{}"}));
+  EXPECT_THAT(read(ToolCallSyntax::kDeepSeek31,
+                   "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}"
+                   "<｜tool▁call▁end｜><｜tool▁calls▁end｜>")
+                  .calls,
+              ElementsAre(ReadCall{"f", "{\"a\": 1}"}));
 }
 
 TEST(ToolCallParser, HasLimits) {
@@ -245,7 +243,7 @@ TEST(ToolCallParser, AnyCutsGiveTheSamePieces) {
   int calls = 0;
   for (int i = 0; i < 60'000; ++i) {
     const auto syntax = static_cast<ToolCallSyntax>(i % 6);
-    const auto how = options(syntax, rng.next_below(8) == 0);
+    const auto how = options(syntax);
     const std::string text = random_answer(rng);
     const ReadAnswer whole = read_answer(how, text);
     calls += static_cast<int>(whole.calls.size());

@@ -73,33 +73,30 @@ void expect_valid(const test::ReadCall& call, const std::string& text) {
 TEST(ToolConstraint, RequiredCallsAreReadAsTheyWereAskedFor) {
   Rng rng(1);
   for (const ToolCallSyntax syntax : kSyntaxes) {
-    for (const bool marker_is_control : {false, true}) {
-      if (marker_is_control && tool_call_marker(syntax).empty()) continue;
-      const auto forms = tool_call_forms(tools(ToolUse::kRequired), syntax, marker_is_control);
-      ASSERT_TRUE(forms.has_value());
-      const auto grammar = compiled(tool_call_grammar(*forms)).value();
-      int drawn = 0;
-      for (int i = 0; i < 100; ++i) {
-        const std::string text = draw(grammar, rng);
-        if (text.empty()) continue;
-        ++drawn;
-        const test::ReadAnswer answer = test::read_answer(
-            {.syntax = syntax, .tools = {"paint", "stop-it"}, .is_begun = marker_is_control}, text);
-        EXPECT_EQ(answer.text, "") << text;
-        EXPECT_GE(answer.calls.size(), 1u) << text;
-        for (const test::ReadCall& call : answer.calls) expect_valid(call, text);
-      }
-      EXPECT_GT(drawn, 20) << name_of(syntax);
+    const auto forms = tool_call_forms(tools(ToolUse::kRequired), syntax);
+    ASSERT_TRUE(forms.has_value());
+    const auto grammar = compiled(tool_call_grammar(*forms)).value();
+    int drawn = 0;
+    for (int i = 0; i < 100; ++i) {
+      const std::string text = draw(grammar, rng);
+      if (text.empty()) continue;
+      ++drawn;
+      const test::ReadAnswer answer =
+          test::read_answer({.syntax = syntax, .tools = {"paint", "stop-it"}}, text);
+      EXPECT_EQ(answer.text, "") << text;
+      EXPECT_GE(answer.calls.size(), 1u) << text;
+      for (const test::ReadCall& call : answer.calls) expect_valid(call, text);
     }
+    EXPECT_GT(drawn, 20) << name_of(syntax);
   }
 }
 
 TEST(ToolConstraint, AStrictToolIsCalledRightOrNotAtAll) {
   Rng rng(2);
   for (const ToolCallSyntax syntax : kSyntaxes) {
-    const auto forms = tool_call_forms(tools(ToolUse::kAuto), syntax, false);
+    const auto forms = tool_call_forms(tools(ToolUse::kAuto), syntax);
     const auto grammar = compiled(tool_call_grammar(*forms)).value();
-    const auto required = tool_call_forms(tools(ToolUse::kRequired), syntax, false);
+    const auto required = tool_call_forms(tools(ToolUse::kRequired), syntax);
     const auto calls = compiled(tool_call_grammar(*required)).value();
     EXPECT_TRUE(accepts(grammar, "Some text."));
     for (int i = 0; i < 20; ++i) {
@@ -114,13 +111,11 @@ TEST(ToolConstraint, AStrictToolIsCalledRightOrNotAtAll) {
 TEST(ToolConstraint, NothingIsConstrainedWithoutNeed) {
   api::ToolRequest request = tools(ToolUse::kAuto);
   for (api::Tool& tool : request.tools) tool.is_strict = false;
-  EXPECT_FALSE(tool_call_forms(request, ToolCallSyntax::kTagged, false).has_value());
+  EXPECT_FALSE(tool_call_forms(request, ToolCallSyntax::kTagged).has_value());
   request.tools[0].is_strict = true;
-  EXPECT_TRUE(tool_call_forms(request, ToolCallSyntax::kTagged, false).has_value());
-  EXPECT_FALSE(tool_call_forms(request, ToolCallSyntax::kMistral, true).has_value())
-      << "the model could never begin a call";
+  EXPECT_TRUE(tool_call_forms(request, ToolCallSyntax::kTagged).has_value());
   request.use = ToolUse::kNone;
-  EXPECT_FALSE(tool_call_forms(request, ToolCallSyntax::kTagged, false).has_value());
+  EXPECT_FALSE(tool_call_forms(request, ToolCallSyntax::kTagged).has_value());
 }
 
 }  // namespace
