@@ -181,8 +181,8 @@ class LayerPruner {
     for (size_t i = 0; i < scores.size(); ++i) {
       scores[i] = std::abs(matrix.values[i]) * input[i % depth];
     }
-    if (options_.method == PruneMethod::kMagnitude && !options_.pattern.has_groups()) {
-      return prune_row(options_.pattern, scores, matrix.values);  // all rows against each other
+    if (!options_.pattern.has_groups()) {  // all rows against each other
+      return prune_row(options_.pattern, scores, matrix.values);
     }
     team.run([&](Worker worker) {
       const Range mine = worker.share(matrix.place.rows);

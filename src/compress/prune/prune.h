@@ -17,8 +17,9 @@ namespace brisk {
 enum class PruneMethod : uint8_t {
   kMagnitude,        // the smallest weights of each matrix
   kGlobalMagnitude,  // the smallest of all layers
-  kWanda,      // of each row, by |w| times the norm of its input (Sun, Liu, Bair, Kolter 2023,
-               // arXiv 2306.11695)
+  kWanda,  // by |w| times the norm of its input, among all of a matrix: the variant per layer of
+           // Sun, Liu, Bair, Kolter 2023 (arXiv 2306.11695, section 5), which also beats magnitude
+           // where rows matter unequally
   kSparseGpt,  // see sparsegpt.h
 };
 
