@@ -13,12 +13,17 @@ namespace fs = std::filesystem;
 
 constexpr const char* kName = "brisk-small";
 
+// Where models that ship with brisk may lie.
 std::vector<fs::path> places() {
-  std::error_code unknown;
+  std::vector<fs::path> found;
+  std::error_code unknown;  // without /proc
   const fs::path here = fs::read_symlink("/proc/self/exe", unknown).parent_path();
-  if (unknown) return {};
-  return {here / "models" / kName, here / "../share/brisk/models" / kName,
-          here / "../../models" / kName};  // build/release/brisk
+  if (!unknown) {
+    found = {here / "models", here / "../share/brisk/models",
+             here / "../../models"};  // build/release/brisk
+  }
+  found.insert(found.end(), {"/usr/local/share/brisk/models", "/usr/share/brisk/models"});
+  return found;
 }
 
 }  // namespace
@@ -30,7 +35,7 @@ absl::StatusOr<std::string> default_model() {
   std::string looked;
   for (const fs::path& place : places()) {
     std::error_code missing;
-    const fs::path path = place.lexically_normal();
+    const fs::path path = (place / kName).lexically_normal();
     if (fs::exists(path, missing)) return path.string();
     looked += (looked.empty() ? "" : ", ") + path.string();
   }
