@@ -38,6 +38,17 @@ inline RowRun rows_from(const QuantizedRows& x, int64_t row) {
           .stride = stride};
 }
 
+// The arithmetic of several rows on a group takes longer than hardware prefetchers look ahead: asks
+// for as much of the stream as a group is, so far ahead. May point beyond the panels.
+constexpr int kBytesAhead = 3072;
+template <class P>
+inline void prefetch_ahead(const char* block, int g) {
+  constexpr int kBytes = P::kLayout.block_bytes() / P::kLayout.groups;
+  const char* from = block + kBytesAhead + g * kBytes;
+#pragma GCC unroll 16
+  for (int at = 0; at < kBytes; at += 64) __builtin_prefetch(from + at);
+}
+
 // Rows that are multiplied before the next panel is read: their activations stay in the
 // second-level cache.
 constexpr int64_t kPassBytes = 256 << 10;

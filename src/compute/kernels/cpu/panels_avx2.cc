@@ -299,6 +299,7 @@ struct Tile {
     }
     for (; block < end; block += P::kLayout.block_bytes()) {
       for (int g = 0; g < P::kLayout.groups; ++g) {
+        prefetch_ahead<P>(block, g);
         for (int half = 0; half < 2; ++half) {
           if constexpr (P::kSigned) {
             add_signed_group<P>(x, rows, block, g, half, acc);

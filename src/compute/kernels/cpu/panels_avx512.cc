@@ -227,6 +227,7 @@ struct Tile {
     alignas(64) float acc[kRowBlock][kPanelColumns] = {};
     for (; block < end; block += P::kLayout.block_bytes()) {
       for (int g = 0; g < P::kLayout.groups; ++g) {
+        if (rows > 1) prefetch_ahead<P>(block, g);
         add_group<P>(x, rows, block, g, acc);
         x.advance(P::kStarts);
       }
