@@ -216,12 +216,15 @@ void CpuOps::load_input(Worker worker, ConstMatView input, int slot) {
     return;
   }
   const QuantizedRows rows = loaded_input(slot, input.rows, input.cols);
-  const Range mine = worker.share(rows.rows * rows.groups);
+  // Of every row the inputs that this member has most likely made, which are in its caches.
+  const Range mine = worker.share(rows.groups);
   kernels_.quantize_groups({.x = input.data,
                             .x_stride = input.stride,
                             .depth = input.cols,
-                            .first_task = mine.begin,
-                            .last_task = mine.end,
+                            .first_row = 0,
+                            .last_row = rows.rows,
+                            .first_group = mine.begin,
+                            .last_group = mine.end,
                             .out = rows});
 }
 
@@ -289,8 +292,10 @@ void CpuOps::linear_reordered(Worker worker, const LinearOp& op, Range columns) 
       kernels_.quantize_groups({.x = gathered,
                                 .x_stride = 0,  // whichever row it is
                                 .depth = depth,
-                                .first_task = r * groups,
-                                .last_task = (r + 1) * groups,
+                                .first_row = r,
+                                .last_row = r + 1,
+                                .first_group = 0,
+                                .last_group = groups,
                                 .out = x});
     }
     kernels_.panels->linear[static_cast<size_t>(format)](

@@ -72,8 +72,10 @@ struct Input {
     table.quantize_groups({.x = x.data(),
                            .x_stride = depth,
                            .depth = depth,
-                           .first_task = 0,
-                           .last_task = each,
+                           .first_row = 0,
+                           .last_row = rows,
+                           .first_group = 0,
+                           .last_group = groups,
                            .out = view});
   }
   int64_t groups;

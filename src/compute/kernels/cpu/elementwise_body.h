@@ -185,16 +185,17 @@ inline void quantize_group(const float* x, const QuantizedRows& out, int64_t at)
 }
 
 void quantize_groups(const QuantizeArgs& a) {
-  const int64_t groups = a.out.groups;
-  for (int64_t task = a.first_task; task < a.last_task; ++task) {
-    const int64_t row = task / groups, group = task % groups;
+  for (int64_t row = a.first_row; row < a.last_row; ++row) {
     const int64_t base = row / kRowBlock * kRowBlock;
     const int64_t stride = a.out.rows - base < kRowBlock ? a.out.rows - base : kRowBlock;
-    const int64_t at = base * groups + group * stride + (row - base);
-    if (group * kGroupInputs < a.depth) {
-      quantize_group(a.x + row * a.x_stride + group * kGroupInputs, a.out, at);
-    } else {
-      fill_group(a.out, at, 0);
+    const float* x = a.x + row * a.x_stride;
+    for (int64_t group = a.first_group; group < a.last_group; ++group) {
+      const int64_t at = base * a.out.groups + group * stride + (row - base);
+      if (group * kGroupInputs < a.depth) {
+        quantize_group(x + group * kGroupInputs, a.out, at);
+      } else {
+        fill_group(a.out, at, 0);
+      }
     }
   }
 }

@@ -80,9 +80,9 @@ struct QuantizedRows {
 struct QuantizeArgs {
   const float* x;  // (rows, depth), row i at x + i * x_stride
   int64_t x_stride;
-  int64_t depth;       // a multiple of kGroupInputs
-  int64_t first_task;  // tasks are groups of rows: task t is group t % groups of row t / groups
-  int64_t last_task;   // exclusive
+  int64_t depth;                    // a multiple of kGroupInputs
+  int64_t first_row, last_row;      // which rows of `out`, the last exclusive
+  int64_t first_group, last_group;  // and of each of them
   QuantizedRows out;
 };
 
