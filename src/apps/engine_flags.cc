@@ -31,9 +31,10 @@ void add_kv_dtype_option(CLI::App& app, KvDType* dtype) {
               {"f16", KvDType::kF16},
               {"bf16", KvDType::kBF16},
               {"int8", KvDType::kInt8},
-              {"fp8", KvDType::kFp8}},
+              {"fp8", KvDType::kFp8},
+              {"int4", KvDType::kInt4}},
              "element type of the KV cache; int8 and fp8 (e4m3) with a scale for every token and "
-             "head");
+             "head, int4 with a scale and a minimum for every 32 values of them");
 }
 
 void add_activations_option(CLI::App& app, Activations* activations) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/command.h"
@@ -13,6 +14,7 @@
 #include "base/units.h"
 #include "compress/report/quality_json.h"
 #include "compress/report/quality_text.h"
+#include "compute/kernels/cpu/kernel_table.h"
 #include "compute/quant/format.h"
 #include "compute/quant/scaled_codes.h"
 #include "model/arch/architecture.h"
@@ -28,6 +30,14 @@ namespace brisk {
 namespace {
 
 constexpr size_t kShownBytesMax = 1000;  // of anything that a file says
+
+// Formats of the KV cache, of which others are as large.
+constexpr std::pair<const char*, KvElement> kKvShown[] = {
+    {"f32", KvElement::kF32},
+    {"bf16", KvElement::kBF16},
+    {"int8", KvElement::kInt8},
+    {"int4", KvElement::kInt4},
+};
 
 struct Options {
   std::string path;
@@ -188,6 +198,21 @@ Json ranks_json(const Checkpoint& checkpoint) {
 }
 
 // Name and value of everything worth a line; empty values are left out.
+// What a token takes of the KV cache in its formats. REQUIRES: brisk runs the model.
+int64_t kv_token_bytes(const ModelConfig& config, KvElement element) {
+  const KvHeadBytes bytes = kv_head_bytes(element, config.head_dim);
+  return config.layers * config.kv_heads * (bytes.keys + bytes.values) / kKvBlockTokens;
+}
+
+std::string kv_text(const ModelConfig& config) {
+  std::string text;
+  for (const auto& [name, element] : kKvShown) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name,
+                        human_bytes(static_cast<uint64_t>(kv_token_bytes(config, element))));
+  }
+  return text + " a token";
+}
+
 std::vector<std::pair<std::string, std::string>> facts(const Options& options,
                                                        const Checkpoint& checkpoint,
                                                        const Summary& summary) {
@@ -223,6 +248,7 @@ std::vector<std::pair<std::string, std::string>> facts(const Options& options,
       {"vocabulary", count(config.vocab_size)},
       {"context", count(config.context_length)},
       {"sliding window", count(config.sliding_window)},
+      {"KV cache", summary.refusal.empty() ? kv_text(config) : ""},
       {"rope", rope_text(checkpoint)},
       {"tied head", tied},
       {"sparse", summary.sparse_matrices > 0

@@ -11,17 +11,16 @@ namespace brisk {
 namespace {
 
 // The shape of one layer's blocks; pointers still null. Keys are (heads, head_dim, 16 tokens),
-// values (heads, 16 tokens, head_dim rounded up to 16), each followed by its scales if it has any.
+// values (heads, 16 tokens, head_dim rounded up to 16), each followed by its scales if it has any
+// (KvElement).
 KvLayer layer_shape(const ModelSpec& spec, KvElement element) {
   KvLayer layer;
   layer.element = element;
   layer.kv_heads = spec.kv_heads;
   layer.head_dim = spec.head_dim;
-  const KvElementLayout& bytes = kKvElementLayouts[static_cast<size_t>(element)];
-  layer.head_bytes_keys = spec.head_dim * kKvBlockTokens * bytes.element_bytes + bytes.scales_bytes;
-  layer.head_bytes_values =
-      round_up<int64_t>(spec.head_dim, 16) * kKvBlockTokens * bytes.element_bytes +
-      bytes.scales_bytes;
+  const KvHeadBytes bytes = kv_head_bytes(element, spec.head_dim);
+  layer.head_bytes_keys = bytes.keys;
+  layer.head_bytes_values = bytes.values;
   layer.block_bytes = spec.kv_heads * (layer.head_bytes_keys + layer.head_bytes_values);
   return layer;
 }
@@ -40,6 +39,8 @@ KvElement kv_element_for(const Model& model, KvDType dtype) {
       return KvElement::kInt8;
     case KvDType::kFp8:
       return KvElement::kFp8;
+    case KvDType::kInt4:
+      return KvElement::kInt4;
     case KvDType::kAuto:
       break;
   }

@@ -17,7 +17,7 @@
 namespace brisk {
 
 // What a user may ask for. Auto: f32 for f32 weights, bf16 for all others.
-enum class KvDType : uint8_t { kAuto, kF32, kF16, kBF16, kInt8, kFp8 };
+enum class KvDType : uint8_t { kAuto, kF32, kF16, kBF16, kInt8, kFp8, kInt4 };
 KvElement kv_element_for(const Model& model, KvDType dtype);
 
 // Bytes of one block (kKvBlockTokens tokens, all layers).

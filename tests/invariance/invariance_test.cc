@@ -243,7 +243,8 @@ TEST_P(Invariance, TilesKeepTheContractToo) {
 }
 
 TEST_P(Invariance, SixteenBitCachesKeepTheContractToo) {
-  for (const KvDType dtype : {KvDType::kF16, KvDType::kBF16, KvDType::kInt8, KvDType::kFp8}) {
+  for (const KvDType dtype :
+       {KvDType::kF16, KvDType::kBF16, KvDType::kInt8, KvDType::kFp8, KvDType::kInt4}) {
     EngineOptions options = small_engine();
     options.kv_dtype = dtype;
     std::vector<Answers> alone;
@@ -259,7 +260,7 @@ TEST_P(Invariance, SixteenBitCachesKeepTheContractToo) {
 
 // Prompts of 64 tokens and more are stored; a second engine, as after a restart, finds them.
 TEST_P(Invariance, PrefixesFromTheDiskEqualComputedOnes) {
-  for (const KvDType dtype : {KvDType::kAuto, KvDType::kBF16, KvDType::kInt8}) {
+  for (const KvDType dtype : {KvDType::kAuto, KvDType::kBF16, KvDType::kInt8, KvDType::kInt4}) {
     const std::string directory =
         fmt::format("{}brisk_invariance_store_{}", testing::TempDir(), ::getpid());
     std::filesystem::remove_all(directory);

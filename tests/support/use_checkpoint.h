@@ -54,6 +54,7 @@ inline absl::Status use_checkpoint(const absl::StatusOr<std::shared_ptr<Checkpoi
   if ((*model)->tokenizer != nullptr) use_tokenizer(*(*model)->tokenizer);
   run_step(**model, KvElement::kF32);
   run_step(**model, KvElement::kInt8);
+  run_step(**model, KvElement::kInt4);
   return absl::OkStatus();
 }
 

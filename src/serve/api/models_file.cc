@@ -176,7 +176,8 @@ void read_engine(Table& fields, EngineOptions* engine) {
                  {"f16", KvDType::kF16},
                  {"bf16", KvDType::kBF16},
                  {"int8", KvDType::kInt8},
-                 {"fp8", KvDType::kFp8}});
+                 {"fp8", KvDType::kFp8},
+                 {"int4", KvDType::kInt4}});
 }
 
 void read_adapters(Table& fields, const std::string& directory, ModelConfig* model) {

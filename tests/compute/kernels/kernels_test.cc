@@ -1,9 +1,12 @@
 // Every instruction set against the scalar definition: the bits must be equal, over odd shapes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -356,13 +359,121 @@ TEST_P(Kernels, Fp8ElementsAreTheNearestOnesOfE4M3) {
   }
 }
 
+float bf16_at(const std::vector<uint8_t>& bytes, int64_t at) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bytes[static_cast<size_t>(at)]) << 16 |
+                              static_cast<uint32_t>(bytes[static_cast<size_t>(at + 1)]) << 24);
+}
+
+// A block of one head in int4, and its values as KvElement defines them.
+struct Int4Block {
+  int64_t dim;
+  std::vector<uint8_t> keys, values;
+
+  float key(int64_t slot, int64_t d) const {
+    return decoded(keys, d / 2 * 16 + slot, d % 2 == 1, (dim + 1) / 2 * 16, slot, d);
+  }
+  float value(int64_t slot, int64_t d) const {
+    const int64_t row = (dim + 31) / 32 * 16;
+    return decoded(values, slot * row + d / 32 * 16 + d % 16, d % 32 >= 16, row * 16, slot, d);
+  }
+
+ private:
+  static float decoded(const std::vector<uint8_t>& bytes, int64_t at, bool high, int64_t scales,
+                       int64_t slot, int64_t d) {
+    const int byte = bytes[static_cast<size_t>(at)];
+    const int64_t scale = scales + d / 32 * 64 + 2 * slot;
+    return static_cast<float>(high ? byte >> 4 : byte & 15) * bf16_at(bytes, scale) +
+           bf16_at(bytes, scale + 32);
+  }
+};
+
+// Each value of a group is stored as the nearest of 16 evenly spaced ones, which begin at its
+// minimum, but for what bf16 takes from these two numbers; and attention is what follows from them.
+TEST_P(Kernels, Int4ElementsAreTheNearestOfTheirGroup) {
+  Rng rng(14);
+  for (const int64_t dim : {8, 33, 64, 80}) {
+    const int64_t stride = (dim + 15) / 16 * 16;
+    const KvHeadBytes bytes = kv_head_bytes(KvElement::kInt4, dim);
+    Int4Block block = {.dim = dim,
+                       .keys = std::vector<uint8_t>(static_cast<size_t>(bytes.keys), 0xFF),
+                       .values = std::vector<uint8_t>(static_cast<size_t>(bytes.values), 0xFF)};
+    std::vector<float> k = gaussians(rng, 16 * dim), v = gaussians(rng, 16 * dim);
+    for (int64_t slot = 0; slot < 16; ++slot) {
+      for (int64_t d = 0; d < dim; ++d) {
+        // Groups of different sizes and places; tokens that are constant, or zero.
+        float& value = v[static_cast<size_t>(slot * dim + d)];
+        value = d < 32 ? value * static_cast<float>(slot) + 3 : value * 0.01f;
+        if (slot == 1) value = -2.5f;
+        if (slot == 2) value = 0;
+      }
+      table().kv_append[static_cast<size_t>(KvElement::kInt4)]({.key = k.data() + slot * dim,
+                                                                .value = v.data() + slot * dim,
+                                                                .head_dim = dim,
+                                                                .value_stride = stride,
+                                                                .keys = block.keys.data(),
+                                                                .values = block.values.data(),
+                                                                .slot = slot});
+    }
+    const auto q = gaussians(rng, dim);
+    std::vector<double> weights, exact(static_cast<size_t>(dim));
+    for (int64_t slot = 0; slot < 16; ++slot) {
+      double score = 0;
+      for (int64_t d = 0; d < dim; ++d) {
+        for (const bool is_key : {true, false}) {
+          const float* x = (is_key ? k : v).data() + slot * dim;
+          const auto [low, high] =
+              std::minmax_element(x + d / 32 * 32, x + std::min(d / 32 * 32 + 32, dim));
+          const float bf16 = (std::abs(*low) + (*high - *low)) / 256;
+          EXPECT_NEAR(is_key ? block.key(slot, d) : block.value(slot, d), x[d],
+                      (*high - *low) / 30 + bf16)
+              << "dim " << dim << " slot " << slot << " at " << d;
+        }
+        score += double{q[static_cast<size_t>(d)]} * double{block.key(slot, d)};
+      }
+      weights.push_back(std::exp(0.25 * score));
+    }
+    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+    for (int64_t slot = 0; slot < 16; ++slot) {
+      for (int64_t d = 0; d < dim; ++d) {
+        exact[static_cast<size_t>(d)] +=
+            weights[static_cast<size_t>(slot)] / total * double{block.value(slot, d)};
+      }
+    }
+    Cache cache = {.dim = dim,
+                   .value_stride = stride,
+                   .block_bytes = 0,
+                   .element = KvElement::kInt4,
+                   .table = {0},
+                   .keys = {block.keys.begin(), block.keys.end()},
+                   .values = {block.values.begin(), block.values.end()}};
+    const auto out = attend(table(), cache, {.heads = 1, .first = 0, .last = 15, .softcap = 0}, q);
+    for (size_t d = 0; d < exact.size(); ++d) EXPECT_NEAR(out[d], exact[d], 1e-4) << d;
+  }
+}
+
+TEST(KvElements, TakeTheBytesTheySay) {
+  const auto bits = [](KvElement element, int64_t dim) {
+    const KvHeadBytes bytes = kv_head_bytes(element, dim);
+    return 8.0 * static_cast<double>(bytes.keys + bytes.values) /
+           static_cast<double>(2 * dim * kKvBlockTokens);
+  };
+  EXPECT_EQ(bits(KvElement::kF32, 64), 32);
+  EXPECT_EQ(bits(KvElement::kBF16, 64), 16);
+  EXPECT_EQ(bits(KvElement::kInt8, 64), 8.5);
+  EXPECT_EQ(bits(KvElement::kFp8, 128), 8.25);
+  EXPECT_EQ(bits(KvElement::kInt4, 64), 5);
+  EXPECT_EQ(bits(KvElement::kInt4, 128), 5);
+  EXPECT_EQ(bits(KvElement::kInt4, 96), 5);
+  EXPECT_EQ(bits(KvElement::kInt4, 80), 5.6);  // its last group is half a group
+}
+
 TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
   Rng rng(6);
-  for (const int64_t dim : {8, 20, 64, 80}) {
+  for (const int64_t dim : {8, 20, 33, 64, 80}) {
     const int64_t tokens = 530;
     const auto k = gaussians(rng, tokens * dim), v = gaussians(rng, tokens * dim);
-    for (const KvElement element :
-         {KvElement::kF32, KvElement::kF16, KvElement::kBF16, KvElement::kInt8, KvElement::kFp8}) {
+    for (const KvElement element : {KvElement::kF32, KvElement::kF16, KvElement::kBF16,
+                                    KvElement::kInt8, KvElement::kFp8, KvElement::kInt4}) {
       const Cache mine = fill_cache(table(), element, dim, k, v);
       const Cache scalar = fill_cache(kKernelsScalar, element, dim, k, v);
       ASSERT_EQ(mine.keys, scalar.keys);
@@ -374,7 +485,8 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
         ASSERT_TRUE(same_bits(out, attend(kKernelsScalar, scalar, query, q)))
             << "dim " << dim << " last " << query.last;
         const double tolerance = element == KvElement::kF32    ? 2e-5
-                                 : element == KvElement::kFp8  ? 0.2
+                                 : element == KvElement::kInt4 ? 0.4
+                                 : element == KvElement::kFp8  ? 0.25
                                  : element == KvElement::kInt8 ? 0.05
                                                                : 0.02;
         for (int64_t h = 0; h < query.heads; ++h) {

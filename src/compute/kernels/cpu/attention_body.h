@@ -1,4 +1,4 @@
-// Attention over paged KV, written once over Vec. Include after elementwise_body.h.
+// Attention over paged KV, written once over Vec. Include after kv_append_body.h.
 //
 // A sequence's keys are walked in segments of kKvSegmentBlocks blocks, counted from position 0.
 // Each segment gives a partial result (its maximum, its sum of exponentials, its weighted values)
@@ -11,86 +11,6 @@ namespace brisk {
 namespace {
 
 constexpr int64_t kSegmentTokens = kKvSegmentBlocks * kKvBlockTokens;
-
-// kMax: 0, or the largest number that elements hold; they are then scaled by token and head.
-struct F32Kv {
-  static constexpr int64_t kBytes = 4;
-  static constexpr float kMax = 0;
-  static Vec load(const char* p) { return brisk::load(p); }
-  static void store(char* p, Vec a) { brisk::store(p, a); }
-};
-struct F16Kv {
-  static constexpr int64_t kBytes = 2;
-  static constexpr float kMax = 0;
-  static Vec load(const char* p) { return load_f16(p); }
-  static void store(char* p, Vec a) { store_f16(p, a); }
-};
-struct BF16Kv {
-  static constexpr int64_t kBytes = 2;
-  static constexpr float kMax = 0;
-  static Vec load(const char* p) { return load_bf16(p); }
-  static void store(char* p, Vec a) { store_bf16(p, a); }
-};
-struct Int8Kv {
-  static constexpr int64_t kBytes = 1;
-  static constexpr float kMax = 127;
-  static Vec load(const char* p) { return load_i8(p); }
-  static void store(char* p, Vec a) { store_i8(p, round_to_even(a)); }
-};
-struct Fp8Kv {
-  static constexpr int64_t kBytes = 1;
-  static constexpr float kMax = 448;
-  static Vec load(const char* p) { return load_fp8(p); }
-  static void store(char* p, Vec a) { store_fp8(p, a); }
-};
-
-// The scale of one token's vector, and what its elements are multiplied with.
-struct TokenScale {
-  float scale, inverse;
-};
-template <class E>
-inline TokenScale scale_of(const float* x, int64_t dim) {
-  Vec top = zero();
-  each_16(dim, [&](int64_t d, int64_t n) { top = max(absolute(load_first(x + d, n)), top); });
-  const float most = largest(top);
-  if (!(most > 1e-30f)) return {0, 0};
-  return {most * (1.0f / E::kMax), E::kMax / most};
-}
-
-// What is scaled never exceeds kMax, but for a rounding of the inverse.
-template <class E>
-inline Vec scaled(Vec x, float inverse) {
-  return min(max(x * splat(inverse), splat(-E::kMax)), splat(E::kMax));
-}
-
-template <class E>
-void kv_append(const KvAppendArgs& a) {
-  char* keys = static_cast<char*>(a.keys) + a.slot * E::kBytes;
-  char* values = static_cast<char*>(a.values) + a.slot * a.value_stride * E::kBytes;
-  TokenScale key = {1, 1}, value = {1, 1};
-  if constexpr (E::kMax != 0) {
-    key = scale_of<E>(a.key, a.head_dim);
-    value = scale_of<E>(a.value, a.head_dim);
-    char* key_scales = static_cast<char*>(a.keys) + a.head_dim * kKvBlockTokens;
-    char* value_scales = static_cast<char*>(a.values) + a.value_stride * kKvBlockTokens;
-    __builtin_memcpy(key_scales + 4 * a.slot, &key.scale, 4);
-    __builtin_memcpy(value_scales + 4 * a.slot, &value.scale, 4);
-  }
-  each_16(a.head_dim, [&](int64_t d, int64_t n) {
-    char column[16 * E::kBytes];
-    Vec k = load_first(a.key + d, n), v = load_first(a.value + d, n);
-    if constexpr (E::kMax != 0) {
-      k = scaled<E>(k, key.inverse);
-      v = scaled<E>(v, value.inverse);
-    }
-    E::store(column, k);
-    for (int64_t i = 0; i < n; ++i) {
-      __builtin_memcpy(keys + (d + i) * kKvBlockTokens * E::kBytes, column + i * E::kBytes,
-                       static_cast<size_t>(E::kBytes));
-    }
-    E::store(values + d * E::kBytes, v);
-  });
-}
 
 // Blocks lie anywhere, so the hardware's prefetcher loses its way at the end of each: what is
 // needed soon is asked for here, a line at a time so that the queue of misses never fills. The
@@ -123,6 +43,46 @@ inline void block_scores(const AttentionArgs& a, const float* q, const char* key
   for (int h = 0; h < H; ++h) {
     Vec score = acc[h] * splat(a.scale);
     if constexpr (E::kMax != 0) score = score * load(keys + a.head_dim * kKvBlockTokens);
+    if (a.softcap != 0) score = tanh(score * splat(1.0f / a.softcap)) * splat(a.softcap);
+    store(scores + h * kSegmentTokens, score);
+  }
+}
+
+// The same for int4: a group's scale and minimum are common to its dimensions, so that they are
+// multiplied with sums. `sums`: (groups, H) of the query over each group.
+template <int H>
+inline void block_scores_int4(const AttentionArgs& a, const float* q, const float* sums,
+                              const char* keys, const Soon& soon, float* scores) {
+  Vec acc[H];
+  for (int h = 0; h < H; ++h) acc[h] = zero();
+  const int64_t scales_at = int4_key_bytes(a.head_dim);
+  const char* scales = keys + scales_at;
+  for (int64_t d = 0; d < a.head_dim; sums += H, scales += kInt4ScaleBytes) {
+    const int64_t end = d + kKvInt4Group < a.head_dim ? d + kKvInt4Group : a.head_dim;
+    __builtin_prefetch(soon.keys + scales_at + d / kKvInt4Group * kInt4ScaleBytes);
+    Vec part[H];
+    for (int h = 0; h < H; ++h) part[h] = zero();
+    for (; d + 1 < end; d += 2) {
+      const int64_t at = d / 2 * kKvBlockTokens;
+      if (at % 64 == 0) __builtin_prefetch(soon.keys + at);
+      if (at % 64 == 32) __builtin_prefetch(soon.values + at);
+      const Nibbles key = load_nibbles(keys + at);
+      for (int h = 0; h < H; ++h) {
+        const float* at_d = q + h * a.q_stride + d;
+        part[h] = fma(splat(at_d[1]), key.high, fma(splat(at_d[0]), key.low, part[h]));
+      }
+    }
+    for (; d < end; ++d) {
+      const Nibbles key = load_nibbles(keys + d / 2 * kKvBlockTokens);
+      for (int h = 0; h < H; ++h) part[h] = fma(splat(q[h * a.q_stride + d]), key.low, part[h]);
+    }
+    const Vec scale = load_bf16(scales), minimum = load_bf16(scales + kInt4ScaleBytes / 2);
+    for (int h = 0; h < H; ++h) {
+      acc[h] = fma(splat(sums[h]), minimum, fma(part[h], scale, acc[h]));
+    }
+  }
+  for (int h = 0; h < H; ++h) {
+    Vec score = acc[h] * splat(a.scale);
     if (a.softcap != 0) score = tanh(score * splat(1.0f / a.softcap)) * splat(a.softcap);
     store(scores + h * kSegmentTokens, score);
   }
@@ -172,6 +132,49 @@ inline void weigh_values(const AttentionArgs& a, int64_t segment, int64_t begin,
   }
 }
 
+// The same for int4, all dimensions: each group has its own scaled weights, and adds its tokens'
+// minima, weighed, to all of its dimensions. `weights`: memory for (H, kSegmentTokens).
+template <int H>
+inline void weigh_values_int4(const AttentionArgs& a, int64_t segment, int64_t begin, int64_t end,
+                              const float* p, float* weights, float* partial) {
+  const int64_t row_bytes = int4_value_row(a.value_stride);
+  const int32_t* blocks = a.blocks + segment * kKvSegmentBlocks;
+  for (int64_t d = 0; d < a.value_stride; d += kKvInt4Group) {
+    const int64_t group = d / kKvInt4Group;
+    Vec low[H], high[H], shift[H];
+    for (int h = 0; h < H; ++h) low[h] = high[h] = shift[h] = zero();
+    for (int64_t t = begin; t < end;) {
+      const int64_t block = t / kKvBlockTokens;
+      const int64_t stop = (block + 1) * kKvBlockTokens < end ? (block + 1) * kKvBlockTokens : end;
+      const char* values = static_cast<const char*>(a.values) + blocks[block] * a.block_bytes;
+      const char* scales = values + row_bytes * kKvBlockTokens + group * kInt4ScaleBytes;
+      const int64_t base = block * kKvBlockTokens;
+      // Slots beyond the last token hold anything; their weights are zero.
+      const Vec scale = keep_first(load_bf16(scales), stop - base);
+      const Vec minimum = keep_first(load_bf16(scales + kInt4ScaleBytes / 2), stop - base);
+      for (int h = 0; h < H; ++h) {
+        const Vec weight = load(p + h * kSegmentTokens + base);
+        store(weights + h * kKvBlockTokens, weight * scale);
+        shift[h] = fma(weight, minimum, shift[h]);
+      }
+      const char* row = values + group * 16 + (t - base) * row_bytes;
+      for (; t < stop; ++t, row += row_bytes) {
+        const Nibbles value = load_nibbles(row);
+        for (int h = 0; h < H; ++h) {
+          const Vec weight = splat(weights[h * kKvBlockTokens + t - base]);
+          low[h] = fma(weight, value.low, low[h]);
+          high[h] = fma(weight, value.high, high[h]);
+        }
+      }
+    }
+    for (int h = 0; h < H; ++h) {
+      const Vec all = splat(sum(shift[h]));
+      store(partial + h * a.value_stride + d, low[h] + all);
+      if (d + 16 < a.value_stride) store(partial + h * a.value_stride + d + 16, high[h] + all);
+    }
+  }
+}
+
 // Scores to exp(score - maximum) for tokens [begin, end) of a segment; the rest becomes 0.
 // Gives the maximum and the sum.
 inline void segment_softmax(float* scores, int64_t begin, int64_t end, float* maximum,
@@ -210,9 +213,36 @@ inline void merge(Running* run, float* out, float maximum, float total, const fl
   }
 }
 
+// Memory of H heads that are done together.
+struct HeadScratch {
+  float* scores;   // (H, kSegmentTokens)
+  float* partial;  // (H, value_stride)
+  float* out;      // (H, value_stride)
+  float* weights;  // int4: (H, kKvBlockTokens)
+  float* sums;     // int4: (groups, H), of the query
+};
+
+// The segment's values of all dimensions, weighed by memory.scores.
 template <class E, int H>
-inline void attend_segment(const AttentionArgs& a, int64_t head, int64_t segment, float* scores,
-                           float* partial, float* out, Running* run) {
+inline void weigh_segment(const AttentionArgs& a, int64_t segment, int64_t begin, int64_t end,
+                          const HeadScratch& memory) {
+  if constexpr (kIsInt4<E>) {
+    weigh_values_int4<H>(a, segment, begin, end, memory.scores, memory.weights, memory.partial);
+  } else {
+    const int64_t dims = a.value_stride;
+    int64_t d = 0;
+    for (; d + 32 <= dims; d += 32) {
+      weigh_values<E, H, 2>(a, segment, begin, end, memory.scores, d, memory.partial, dims);
+    }
+    if (d < dims) {
+      weigh_values<E, H, 1>(a, segment, begin, end, memory.scores, d, memory.partial, dims);
+    }
+  }
+}
+
+template <class E, int H>
+inline void attend_segment(const AttentionArgs& a, int64_t head, int64_t segment,
+                           const HeadScratch& memory, Running* run) {
   const int64_t base = segment * kSegmentTokens;
   const int64_t begin = a.first > base ? a.first - base : 0;
   const int64_t end = a.last + 1 - base < kSegmentTokens ? a.last + 1 - base : kSegmentTokens;
@@ -224,37 +254,54 @@ inline void attend_segment(const AttentionArgs& a, int64_t head, int64_t segment
     const char* values = static_cast<const char*>(a.values);
     const Soon soon = {.keys = keys + a.blocks[at + later] * a.block_bytes,
                        .values = values + a.blocks[at] * a.block_bytes};
-    block_scores<E, H>(a, q, keys + a.blocks[at] * a.block_bytes, soon,
-                       scores + block * kKvBlockTokens);
+    float* const out = memory.scores + block * kKvBlockTokens;
+    if constexpr (kIsInt4<E>) {
+      block_scores_int4<H>(a, q, memory.sums, keys + a.blocks[at] * a.block_bytes, soon, out);
+    } else {
+      block_scores<E, H>(a, q, keys + a.blocks[at] * a.block_bytes, soon, out);
+    }
   }
   float maximum[H], total[H];
   for (int h = 0; h < H; ++h) {
-    segment_softmax(scores + h * kSegmentTokens, begin, end, &maximum[h], &total[h]);
-    if constexpr (E::kMax != 0) {
-      scale_weights<E>(a, segment, begin, end, scores + h * kSegmentTokens);
-    }
+    float* const scores = memory.scores + h * kSegmentTokens;
+    segment_softmax(scores, begin, end, &maximum[h], &total[h]);
+    if constexpr (E::kMax != 0) scale_weights<E>(a, segment, begin, end, scores);
   }
   const int64_t dims = a.value_stride;
-  int64_t d = 0;
-  for (; d + 32 <= dims; d += 32) {
-    weigh_values<E, H, 2>(a, segment, begin, end, scores, d, partial, dims);
-  }
-  if (d < dims) weigh_values<E, H, 1>(a, segment, begin, end, scores, d, partial, dims);
+  weigh_segment<E, H>(a, segment, begin, end, memory);
   for (int h = 0; h < H; ++h) {
-    merge(&run[h], out + h * dims, maximum[h], total[h], partial + h * dims, dims);
+    merge(&run[h], memory.out + h * dims, maximum[h], total[h], memory.partial + h * dims, dims);
+  }
+}
+
+// The sums of each query over each group of dimensions.
+template <int H>
+inline void sum_query(const AttentionArgs& a, const float* q, float* sums) {
+  for (int64_t d = 0; d < a.head_dim; d += kKvInt4Group, sums += H) {
+    const int64_t n = a.head_dim - d < kKvInt4Group ? a.head_dim - d : kKvInt4Group;
+    for (int h = 0; h < H; ++h) {
+      const float* at = q + h * a.q_stride + d;
+      sums[h] = sum(load_first(at, n < 16 ? n : 16) + load_first(at + 16, n < 16 ? 0 : n - 16));
+    }
   }
 }
 
 template <class E, int H>
 inline void attend_heads(const AttentionArgs& a, int64_t head) {
-  float* scores = a.scratch;
-  float* partial = scores + kAttentionHeadsMax * kSegmentTokens;
-  float* out = partial + kAttentionHeadsMax * a.value_stride;
+  float* const partial = a.scratch + H * kSegmentTokens;
+  float* const out = partial + H * a.value_stride;
+  float* const weights = out + H * a.value_stride;
+  const HeadScratch memory = {.scores = a.scratch,
+                              .partial = partial,
+                              .out = out,
+                              .weights = weights,
+                              .sums = weights + H * kKvBlockTokens};
   Running run[H];
   for (int h = 0; h < H; ++h) run[h] = {-__builtin_inff(), 0};
   for (int64_t i = 0; i < H * a.value_stride; i += 16) store(out + i, zero());
+  if constexpr (kIsInt4<E>) sum_query<H>(a, a.q + head * a.q_stride, memory.sums);
   for (int64_t s = a.first / kSegmentTokens; s * kSegmentTokens <= a.last; ++s) {
-    attend_segment<E, H>(a, head, s, scores, partial, out, run);
+    attend_segment<E, H>(a, head, s, memory, run);
   }
   for (int h = 0; h < H; ++h) {
     const Vec inverse = splat(1.0f / run[h].total);

@@ -71,26 +71,47 @@ struct NormArgs {
   float* y;  // (cols); may be x
 };
 
+constexpr int kKvBlockTokens = 16;  // tokens of a KV block
+
 // Element formats of the KV cache. int8 and fp8 (e4m3, OCP 8-bit floating point v1.0) have a scale
 // for every token and head: 16 f32 behind the keys of a block and head, and behind its values.
-enum class KvElement : uint8_t { kF32, kF16, kBF16, kInt8, kFp8 };
-constexpr int kKvElementCount = 5;
+// int4 has a scale and a minimum for every token and group of 32 dimensions, a value being
+// code * scale + minimum: 16 bf16 of each, group by group, behind the keys and behind the values.
+// Of its keys, dimensions 2i and 2i + 1 of a token share a byte (so that no two tokens do); of its
+// values, dimensions i and i + 16 of a group. The first is in the low half.
+enum class KvElement : uint8_t { kF32, kF16, kBF16, kInt8, kFp8, kInt4 };
+constexpr int kKvElementCount = 6;
+constexpr int64_t kKvInt4Group = 32;
 struct KvElementLayout {
-  int element_bytes;
-  int scales_bytes;  // of a block and head, for the keys and for the values
+  int bits;         // of a value
+  int64_t group;    // of dimensions that have scales of their own; 0: all of a head
+  int scale_bytes;  // of 16 tokens of a group
 };
 constexpr KvElementLayout kKvElementLayouts[kKvElementCount] = {
-    {4, 0}, {2, 0}, {2, 0}, {1, 64}, {1, 64}};
+    {32, 0, 0}, {16, 0, 0}, {16, 0, 0}, {8, 0, 64}, {8, 0, 64}, {4, kKvInt4Group, 64}};
+
+struct KvHeadBytes {
+  int64_t keys, values;  // of a block and head
+};
+constexpr KvHeadBytes kv_head_bytes(KvElement element, int64_t head_dim) {
+  const KvElementLayout& layout = kKvElementLayouts[static_cast<int>(element)];
+  const int64_t groups = layout.group > 0 ? (head_dim + layout.group - 1) / layout.group : 1;
+  const int64_t stride = (head_dim + 15) / 16 * 16;
+  const int64_t key_rows = (head_dim * layout.bits * kKvBlockTokens / 8 + 15) / 16 * 16;
+  const int64_t value_row = (stride * layout.bits / 8 + 15) / 16 * 16;
+  const int64_t scales = groups * layout.scale_bytes;
+  return {.keys = key_rows + scales, .values = value_row * kKvBlockTokens + scales};
+}
 
 // Floating-point operations of one iteration of KernelTable::multiply_add: 16 lanes, 8 chains.
 constexpr int64_t kMultiplyAddFlops = 2 * 16 * 8;
 
-constexpr int kKvBlockTokens = 16;      // tokens of a KV block
 constexpr int kKvSegmentBlocks = 16;    // blocks whose softmax is computed together
 constexpr int kAttentionHeadsMax = 16;  // query heads of one call
 
 // Attention of one query position for the query heads that share one KV head.
-// In a block, keys lie transposed, (head_dim, 16 tokens), and values as (16 tokens, value_stride).
+// In a block, keys lie transposed, (head_dim, 16 tokens), and values as (16 tokens, value_stride);
+// int4 as KvElement says.
 struct AttentionArgs {
   const float* q;  // (heads, head_dim), head h at q + h * q_stride
   int64_t q_stride;
@@ -110,7 +131,9 @@ struct AttentionArgs {
   float* scratch;  // attention_scratch_floats(head_dim)
 };
 constexpr int64_t attention_scratch_floats(int64_t head_dim) {
-  return kAttentionHeadsMax * (kKvSegmentBlocks * kKvBlockTokens + 2 * (head_dim + 16));
+  // Scores; partial and running results; a block's scaled weights, and sums of the query.
+  return kAttentionHeadsMax * (kKvSegmentBlocks * kKvBlockTokens + 2 * (head_dim + 16) +
+                               kKvBlockTokens + head_dim / kKvInt4Group + 1);
 }
 
 // Writes one token's key and value of one KV head into its slot of a block.

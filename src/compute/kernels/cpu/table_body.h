@@ -40,9 +40,9 @@ constexpr KernelTable BRISK_ISA_TABLE = {
                    .split = split_logits,
                    .collect = collect_logits},
     .kv_append = {kv_append<F32Kv>, kv_append<F16Kv>, kv_append<BF16Kv>, kv_append<Int8Kv>,
-                  kv_append<Fp8Kv>},
+                  kv_append<Fp8Kv>, kv_append_int4},
     .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>, attention<Int8Kv>,
-                  attention<Fp8Kv>},
+                  attention<Fp8Kv>, attention<Int4Kv>},
 };
 
 }  // namespace brisk

@@ -166,6 +166,20 @@ inline Vec load_high_nibbles(const void* p) {
   const __m128i bytes = _mm_srli_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)), 4);
   return widen_i8(_mm_sub_epi8(_mm_and_si128(bytes, _mm_set1_epi8(15)), _mm_set1_epi8(8)));
 }
+struct Nibbles {
+  Vec low, high;
+};
+// Both halves of 16 bytes, as unsigned numbers.
+inline Nibbles load_nibbles(const void* p) {
+  const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  const __m256i first = _mm256_cvtepu8_epi32(bytes);
+  const __m256i second = _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8));
+  const __m256i mask = _mm256_set1_epi32(15);
+  return {{_mm256_cvtepi32_ps(_mm256_and_si256(first, mask)),
+           _mm256_cvtepi32_ps(_mm256_and_si256(second, mask))},
+          {_mm256_cvtepi32_ps(_mm256_srli_epi32(first, 4)),
+           _mm256_cvtepi32_ps(_mm256_srli_epi32(second, 4))}};
+}
 inline void store_f16(void* p, Vec a) {
   constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   __m128i* half = static_cast<__m128i*>(p);

@@ -118,6 +118,17 @@ inline Vec load_high_nibbles(const void* p) {
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_srli_epi32(bytes, 4), _mm512_set1_epi32(8)))};
 }
+struct Nibbles {
+  Vec low, high;
+};
+// Both halves of 16 bytes, as unsigned numbers.
+inline Nibbles load_nibbles(const void* p) {
+  const __m512 numbers = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  // An index of 16 is its lowest four bits.
+  return {{_mm512_permutexvar_ps(bytes, numbers)},
+          {_mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), numbers)}};
+}
 inline void store_f16(void* p, Vec a) {
   _mm256_storeu_si256(static_cast<__m256i*>(p),
                       _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

@@ -186,6 +186,15 @@ inline Vec load_high_nibbles(const void* p) {
   return each(
       [&](int i) { return static_cast<float>((static_cast<const uint8_t*>(p)[i] >> 4) - 8); });
 }
+struct Nibbles {
+  Vec low, high;
+};
+// Both halves of 16 bytes, as unsigned numbers.
+inline Nibbles load_nibbles(const void* p) {
+  const uint8_t* bytes = static_cast<const uint8_t*>(p);
+  return {each([&](int i) { return static_cast<float>(bytes[i] & 15); }),
+          each([&](int i) { return static_cast<float>(bytes[i] >> 4); })};
+}
 inline void store_f16(void* p, Vec a) {
   for (int i = 0; i < kLanes; ++i) {
     const uint16_t bits = float_to_f16(a.v[i]);
