@@ -66,7 +66,8 @@ QualityReport outline(const PublishOptions& options) {
 
 absl::StatusOr<QualityReport> measure_text(const std::string& in,
                                            const std::shared_ptr<const Model>& candidate,
-                                           const PublishOptions& options) {
+                                           const PublishOptions& options,
+                                           KvDType dtype = KvDType::kF32) {
   LoadOptions load;
   load.threads = options.threads;
   std::vector<Document> documents;
@@ -81,6 +82,7 @@ absl::StatusOr<QualityReport> measure_text(const std::string& in,
   }
   QualityOptions quality;
   quality.threads = options.threads;
+  quality.kv_dtype = dtype;
   Progress progress("measuring");
   quality.on_progress = [&progress](uint64_t done, uint64_t total) { progress.show(done, total); };
   return measure_quality(*candidate, reference.get(), documents, quality);
@@ -146,6 +148,16 @@ absl::StatusOr<std::optional<QualityReport>> publish(
   }
   BRISK_RETURN_IF_ERROR(rename_over(path, out));
   return report;
+}
+
+absl::StatusOr<Estimate> divergence_with_kv(const std::string& in, const std::string& path,
+                                            const PublishOptions& options, KvDType dtype) {
+  LoadOptions load;
+  load.threads = options.threads;
+  if (path == in) load.tokenizer_path = options.tokenizer;
+  BRISK_ASSIGN_OR_RETURN(const auto candidate, load_model(path, load));
+  BRISK_ASSIGN_OR_RETURN(const QualityReport report, measure_text(in, candidate, options, dtype));
+  return report.text->divergence->kl;
 }
 
 void print_published(bool as_json, Json facts, const std::string& summary,

@@ -40,6 +40,11 @@ absl::StatusOr<std::optional<QualityReport>> publish(
     const std::string& in, const std::string& out, const PublishOptions& options,
     const std::function<absl::Status(const std::string& path)>& make);
 
+// The KL divergence that a KV cache of that format leaves `path` from `in`, whose own is f32, on
+// the text. REQUIRES: there is one, and the vocabulary is the same.
+absl::StatusOr<Estimate> divergence_with_kv(const std::string& in, const std::string& path,
+                                            const PublishOptions& options, KvDType dtype);
+
 // What was made and measured: an object for scripts, or lines for people that begin with `summary`.
 void print_published(bool as_json, Json facts, const std::string& summary,
                      const std::optional<QualityReport>& quality);

@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "apps/command.h"
 #include "apps/progress.h"
@@ -14,6 +16,9 @@
 #include "base/units.h"
 #include "compress/evaluate/documents.h"
 #include "compress/quantize/quantize.h"
+#include "compress/quantize/smooth_kv.h"
+#include "compress/report/quality_json.h"
+#include "compress/report/quality_text.h"
 #include "compute/quant/scaled_scheme.h"
 #include "model/checkpoint/format_choice.h"
 
@@ -25,10 +30,66 @@ struct Options {
   std::string out;
   std::string method;
   std::string calibration;
+  std::string kv;  // format of the KV cache that weights are smoothed for; empty: they are not
   QuantizeOptions quantize;
   PublishOptions publish;
   bool json = false;
 };
+
+struct KvFormat {
+  const char* name;
+  KvElement element;
+  KvDType dtype;
+};
+constexpr KvFormat kKvFormats[] = {{"int8", KvElement::kInt8, KvDType::kInt8},
+                                   {"int4", KvElement::kInt4, KvDType::kInt4}};
+
+const KvFormat& kv_format(std::string_view name) {
+  return name == kKvFormats[0].name ? kKvFormats[0] : kKvFormats[1];
+}
+
+// What such a cache takes from the predictions, of the model as it was and of what was made of it.
+struct KvDivergence {
+  Estimate before, after;
+};
+
+absl::StatusOr<std::optional<KvDivergence>> measure_kv(const Options& options) {
+  if (options.kv.empty() || options.publish.text.empty()) return std::nullopt;
+  const KvDType dtype = kv_format(options.kv).dtype;
+  KvDivergence kl;
+  BRISK_ASSIGN_OR_RETURN(kl.before,
+                         divergence_with_kv(options.in, options.in, options.publish, dtype));
+  BRISK_ASSIGN_OR_RETURN(kl.after,
+                         divergence_with_kv(options.in, options.out, options.publish, dtype));
+  return kl;
+}
+
+double ratio(double after, double before) { return before > 0 ? after / before : 1; }
+
+Json kv_json(const Options& options, const QuantizeResult& result,
+             const std::optional<KvDivergence>& kl) {
+  Json layers = Json::array();
+  for (const KvLoss& loss : result.kv) layers.push_back(to_json(loss));
+  Json json = {{"dtype", options.kv}, {"layers", std::move(layers)}};
+  if (!kl) return json;
+  json["kl_before"] = to_json(kl->before);
+  json["kl_after"] = to_json(kl->after);
+  return json;
+}
+
+std::string kv_text(const Options& options, const QuantizeResult& result,
+                    const std::optional<KvDivergence>& kl) {
+  KvLoss all;
+  for (const KvLoss& loss : result.kv) all.add(loss);
+  std::string text = fmt::format(
+      "\nsmoothed for a KV cache in {}: of what keys lost on the calibration text {:.0f} % is "
+      "left, of what values lost {:.0f} %",
+      options.kv, 100 * ratio(all.keys_after, all.keys_before),
+      100 * ratio(all.values_after, all.values_before));
+  if (!kl) return text;
+  return text + fmt::format("\nKL with a KV cache in {}: {} before, {} after", options.kv,
+                            kl_text(kl->before), kl_text(kl->after));
+}
 
 Json to_json(const Options& options, const QuantizeResult& result, double seconds) {
   Json matrices = Json::array();
@@ -60,6 +121,7 @@ absl::Status quantize(Options& options) {
   if (options.method.empty())
     options.method = options.calibration.empty() ? "search" : "importance";
   BRISK_ASSIGN_OR_RETURN(job.method, parse_quantize_method(options.method));
+  if (!options.kv.empty()) job.kv_calibration = kv_format(options.kv).element;
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }
@@ -82,8 +144,14 @@ absl::Status quantize(Options& options) {
     BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  print_published(options.json, to_json(options, result, elapsed.count()),
-                  summary_of(options, result, elapsed.count()), quality);
+  BRISK_ASSIGN_OR_RETURN(const std::optional<KvDivergence> kl, measure_kv(options));
+  Json facts = to_json(options, result, elapsed.count());
+  std::string summary = summary_of(options, result, elapsed.count());
+  if (!options.kv.empty()) {
+    facts["kv_calibration"] = kv_json(options, result, kl);
+    summary += kv_text(options, result, kl);
+  }
+  print_published(options.json, std::move(facts), summary, quality);
   return absl::OkStatus();
 }
 
@@ -100,6 +168,8 @@ CommandAction add_quantize(CLI::App& app) {
       "book.txt\n"
       "brisk quantize model small-w8a8 --scheme w8a8 --method smoothquant --calibration book.txt\n"
       "brisk quantize model small.gguf --bits 5 --calibration texts.jsonl\n"
+      "brisk quantize model smooth.gguf --scheme bf16 --kv-calibration int4 --calibration "
+      "texts.jsonl\n"
       "brisk quantize model small.gguf --scheme q4_0 --evaluate other.jsonl --max-kl 0.05");
   app.add_option("in", options->in, "A .gguf, a Hugging Face directory or a llama2.c .bin")
       ->required();
@@ -123,6 +193,10 @@ CommandAction add_quantize(CLI::App& app) {
       "--calibration", options->calibration,
       "Text like what the model will see: a .jsonl of documents (\"text\") or conversations "
       "(\"messages\"), or any file");
+  app.add_option("--kv-calibration", options->kv,
+                 "Smooth keys and values, at no cost when the model runs, for a KV cache in this "
+                 "format (--kv-dtype): int8 or int4. Wants --calibration")
+      ->check(CLI::IsMember({"int8", "int4"}));
   app.add_option("--windows", job.calibration.windows_max, "Pieces of the text that are used")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();

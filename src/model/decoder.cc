@@ -274,6 +274,9 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
   ops_.append_kv(worker, kv_.layer(static_cast<int64_t>(index)), batch.slices, k, v);
   lap(worker, OpKind::kPosition, index);
   sync(worker, index);
+  if (observer_ != nullptr) {
+    observer_->observe_heads(worker, index, {.q = q, .k = k, .v = v, .head_dim = spec_.head_dim});
+  }
 
   ops_.attention(worker, {.q = q,
                           .out = mixed,

@@ -37,6 +37,13 @@ struct DecoderOptions {
   int64_t logits_rows_max = 256;  // of a step
 };
 
+// What attention gets of a step's rows: queries (rows, heads * head_dim), keys and values
+// (rows, kv_heads * head_dim); normed and rotated.
+struct HeadRows {
+  ConstMatView q, k, v;
+  int64_t head_dim = 0;
+};
+
 // Sees what products are given while a step runs: how calibration looks into a model.
 class InputObserver {
  public:
@@ -45,6 +52,8 @@ class InputObserver {
   // when all have returned. `users`: the products it is for, of `layer` (the head's: SIZE_MAX).
   virtual void observe(Worker worker, size_t layer, ConstMatView input,
                        std::span<const Linear* const> users) = 0;
+  // Likewise, what a layer's heads are given.
+  virtual void observe_heads(Worker /*worker*/, size_t /*layer*/, const HeadRows& /*rows*/) {}
 };
 
 // Bytes that a Decoder allocates. Sizes that a checkpoint only claims may make it anything.

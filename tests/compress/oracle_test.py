@@ -94,6 +94,27 @@ def sparsegpt(weights, factor, sparsity, width=128):
     return w
 
 
+def bf16(x):
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return (bits + 0x7FFF + (bits >> 16 & 1) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+def through_int4_cache(x):
+    """What is read of vectors (..., head size) that were put into brisk's int4 KV cache."""
+    groups = np.asarray(x, np.float32).reshape(*x.shape[:-1], -1, 32)
+    low = bf16(groups.min(axis=-1, keepdims=True))
+    step = bf16((groups.max(axis=-1, keepdims=True) - low) * np.float32(1 / 15))
+    codes = np.clip(np.rint((groups - low) / np.where(step > 0, step, 1)), 0, 15)
+    return (codes * step + low).reshape(x.shape)
+
+
+def smoothing_candidates(maxima):
+    """Factors for a head's channels: the largest magnitudes, which the two channels of a rotated
+    pair share for keys, raised to 0, 0.1, ... 1 and centred."""
+    logs = [exponent / 10 * np.log2(maxima) for exponent in range(11)]
+    return [np.exp2(log - (log.min() + log.max()) / 2) for log in logs]
+
+
 class Compression(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -236,6 +257,53 @@ class Compression(unittest.TestCase):
         factors = np.sqrt(np.abs(self.x).max(axis=0) / weights)
         factors /= np.sqrt(factors.min() * factors.max())
         np.testing.assert_allclose(norm, self.tensors[NORM] / factors, rtol=1e-3)
+
+    def rotated(self, x):
+        """Heads (tokens, heads, size) at positions 0, 1, ...: pairs are halves apart."""
+        half = x.shape[2] // 2
+        base = self.config.get("rope_theta") or self.config["rope_parameters"]["rope_theta"]
+        angles = np.outer(np.arange(len(x)), base ** (-np.arange(half) / half))[:, None]
+        a, b = x[..., :half], x[..., half:]
+        return np.concatenate([a * np.cos(angles) - b * np.sin(angles),
+                               a * np.sin(angles) + b * np.cos(angles)], axis=2)
+
+    def check_kv_factors(self, factors, x, maxima, weights):
+        """`factors` leave keys or values x (tokens, size) of a head the least weighed loss."""
+        losses = [np.sum(weights * (through_int4_cache(x / f) * f - x) ** 2)
+                  for f in smoothing_candidates(maxima)]
+        chosen = [loss for f, loss in zip(smoothing_candidates(maxima), losses)
+                  if np.allclose(f, factors, rtol=1e-3)]
+        self.assertTrue(chosen)
+        self.assertLess(chosen[0], 1.001 * min(losses))
+
+    def test_kv_smoothing_scales_by_powers_of_the_largest_keys_and_values(self):
+        """SmoothAttention (arXiv 2405.04532), with the exponent and what it scales searched."""
+        stored = self.read(self.run_brisk("quantize", "kv", "--scheme", "f32",
+                                          "--kv-calibration", "int4"))
+        prefix = "model.layers.0.self_attn."
+        before = {m: self.tensors[f"{prefix}{m}_proj.weight"] for m in "qkvo"}
+        after = {m: stored[f"{prefix}{m}_proj.weight"] for m in "qkvo"}
+        kv_heads, size = self.config["num_key_value_heads"], self.config["head_dim"]
+        group = self.config["num_attention_heads"] // kv_heads
+        q, k = (self.rotated((self.x @ before[m].T).reshape(len(self.x), -1, size)) for m in "qk")
+        v = (self.x @ before["v"].T).reshape(len(self.x), -1, size)
+        factors = {m: np.max(np.abs(before[m]), axis=1) / np.max(np.abs(after[m]), axis=1)
+                   for m in "kv"}
+        for m in "kv":
+            np.testing.assert_allclose(after[m] * factors[m][:, None], before[m], rtol=1e-5)
+            self.assertGreater(factors[m].max(), 1.05 * factors[m].min())
+        heads = [g for g in range(kv_heads) for _ in range(group)]
+        spread = {m: np.concatenate([factors[m].reshape(-1, size)[g] for g in heads]) for m in "kv"}
+        np.testing.assert_allclose(after["q"], before["q"] * spread["k"][:, None], rtol=1e-5)
+        np.testing.assert_allclose(after["o"], before["o"] * spread["v"], rtol=1e-5)
+        output = np.sum(before["o"] ** 2, axis=0).reshape(kv_heads, group, size).sum(axis=1)
+        for g in range(kv_heads):
+            rows = slice(g * size, (g + 1) * size)
+            maxima = np.abs(k[:, g]).max(axis=0).reshape(2, -1).max(axis=0)
+            queries = np.sum(q[:, g * group:(g + 1) * group] ** 2, axis=(0, 1))
+            self.check_kv_factors(factors["k"][rows], k[:, g], np.tile(maxima, 2), queries)
+            self.check_kv_factors(factors["v"][rows], v[:, g], np.abs(v[:, g]).max(axis=0),
+                                  output[g])
 
     def factors(self, *options):
         """The product that stands for V in a model of f32, and its rank."""

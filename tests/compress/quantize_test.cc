@@ -218,6 +218,7 @@ TEST_F(Compressed, AKilledQuantisationGoesOnToTheSameBytes) {
                            const std::string& out, const std::string& work, int64_t kill_after) {
         QuantizeOptions job = options(scheme, method);
         job.bits = bits;
+        if (std::string(scheme) == "q4_0") job.kv_calibration = KvElement::kInt4;
         job.work_directory = work;
         job.on_progress = [kill_after](std::string_view stage, int64_t done, int64_t) {
           if (stage == "layers" && done == kill_after) ::kill(::getpid(), SIGKILL);

@@ -24,9 +24,9 @@ void add_sums(InputStatistics& statistics, ConstMatView input, Range columns) {
 
 // The row that becomes sample k: one of each stretch of the rows, anywhere in it, so that windows
 // whose length the stretches divide do not give their first tokens only.
-int64_t sampled_row(int64_t k, const CollectOptions& options) {
-  const auto stretch = static_cast<uint64_t>(
-      std::max<int64_t>(1, ceil_div(options.rows_expected, options.sample_rows)));
+int64_t sampled_row(int64_t k, int64_t samples, int64_t rows_expected) {
+  const auto stretch =
+      static_cast<uint64_t>(std::max<int64_t>(1, ceil_div(rows_expected, samples)));
   const uint64_t scattered = static_cast<uint64_t>(k) * 0x9E3779B97F4A7C15u >> 32;
   return static_cast<int64_t>(static_cast<uint64_t>(k) * stretch + scattered % stretch);
 }
@@ -77,7 +77,10 @@ void InputCollector::observe(Worker worker, size_t /*layer*/, ConstMatView input
     transposed_.resize(static_cast<size_t>(input.cols * input.rows));
     for (int64_t r = 0; r < input.rows; ++r, ++statistics.rows) {
       if (statistics.sample_rows == options_.sample_rows) continue;
-      if (statistics.rows != sampled_row(statistics.sample_rows, options_)) continue;
+      if (statistics.rows !=
+          sampled_row(statistics.sample_rows, options_.sample_rows, options_.rows_expected)) {
+        continue;
+      }
       statistics.sample.insert(statistics.sample.end(), input.row(r), input.row(r) + input.cols);
       ++statistics.sample_rows;
     }
@@ -107,6 +110,17 @@ void InputCollector::observe(Worker worker, size_t /*layer*/, ConstMatView input
                          .add = true});
   }
   worker.sync();
+}
+
+// One member's work: it is little beside the layer's products, and nobody writes the rows
+// meanwhile.
+void InputCollector::observe_heads(Worker worker, size_t /*layer*/, const HeadRows& rows) {
+  if (worker.index != 0 || options_.head_samples == 0) return;
+  for (int64_t r = 0; r < rows.q.rows && heads_.samples < options_.head_samples; ++r) {
+    const int64_t next = sampled_row(heads_.samples, options_.head_samples, options_.rows_expected);
+    if (heads_.rows + r == next) heads_.keep(rows, r);
+  }
+  heads_.add(rows);
 }
 
 InputStatistics* InputCollector::of(const Linear& linear) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "compress/calibrate/head_statistics.h"
 #include "model/decoder.h"
 #include "model/weights.h"
 
@@ -33,7 +34,8 @@ struct InputStatistics {
 struct CollectOptions {
   bool gram = false;
   int64_t sample_rows = 0;    // kept of each input, at most
-  int64_t rows_expected = 0;  // of each input: the sample is spread over so many
+  int64_t head_samples = 0;   // keys and values kept of a layer, at most; 0: nothing of heads
+  int64_t rows_expected = 0;  // of each input: samples are spread over so many
 };
 
 // Collects while a LayerStream looks at a layer. The team's members share the work; sums do not
@@ -46,11 +48,18 @@ class InputCollector : public InputObserver {
 
   void observe(Worker worker, size_t layer, ConstMatView input,
                std::span<const Linear* const> users) override;
+  void observe_heads(Worker worker, size_t layer, const HeadRows& rows) override;
 
   // Shared by all products of the input. Null: no row ever came (an expert that nobody chose).
   InputStatistics* of(const Linear& linear);
 
-  void clear() { inputs_.clear(); }
+  // Of the layer. Null: nobody asked for it, or no row ever came.
+  const HeadStatistics* heads() const { return heads_.rows > 0 ? &heads_ : nullptr; }
+
+  void clear() {
+    inputs_.clear();
+    heads_ = {};
+  }
 
  private:
   InputStatistics& prepare(ConstMatView input, std::span<const Linear* const> users);
@@ -58,6 +67,7 @@ class InputCollector : public InputObserver {
   const KernelTable& kernels_;
   const CollectOptions options_;
   absl::flat_hash_map<const Linear*, std::shared_ptr<InputStatistics>> inputs_;
+  HeadStatistics heads_;
   std::vector<float> transposed_;  // (depth, rows) of the input that is being added
 };
 

@@ -26,6 +26,8 @@ namespace brisk {
 namespace {
 
 constexpr int64_t kSampleRows = 128;  // of an input, that AWQ tries its factors on
+constexpr int64_t kHeadSamples =
+    256;  // keys and values, that factors for the KV cache are tried on
 
 using Formats = absl::flat_hash_map<const Tensor*, MatrixFormat>;
 
@@ -116,6 +118,7 @@ class Quantizer {
         collector_(*model.kernels,
                    {.gram = options.method.rounding == RoundingMethod::kGptq,
                     .sample_rows = options.method.smoothing == Smoothing::kAwq ? kSampleRows : 0,
+                    .head_samples = options.kv_calibration.has_value() ? kHeadSamples : 0,
                     .rows_expected = calibration_tokens}) {}
 
   // Takes what a step of an earlier run says of itself.
@@ -129,6 +132,7 @@ class Quantizer {
         is_mixed_ = true;
       }
       first_layer_ += details.contains("layer") ? 1 : 0;
+      if (details.contains("kv")) kv_.push_back(kv_loss_of_json(details["kv"]));
       for (const Json& matrix : details.value("matrices", Json::array())) {
         matrices_.push_back({.name = matrix.at("name").get<std::string>(),
                              .format = matrix.at("format").get<std::string>(),
@@ -166,6 +170,7 @@ class Quantizer {
 
   const CheckpointEdit& edit() const { return edit_; }
   std::vector<QuantizedMatrix> take_matrices() { return std::move(matrices_); }
+  std::vector<KvLoss> take_kv() { return std::move(kv_); }
 
  private:
   // What was made since the last step is kept.
@@ -184,6 +189,18 @@ class Quantizer {
 
   absl::Status quantize_layer(size_t layer, ThreadTeam& team) {
     BRISK_ASSIGN_OR_RETURN(std::vector<WorkingMatrix> matrices, decode_layer(model_, layer));
+    Json details = {{"layer", layer}};
+    if (options_.kv_calibration.has_value()) {
+      BRISK_ASSIGN_OR_RETURN(const KvLoss loss, smooth_kv({.element = *options_.kv_calibration,
+                                                           .model = &model_,
+                                                           .layer = layer,
+                                                           .matrices = &matrices,
+                                                           .collector = &collector_,
+                                                           .edit = &edit_},
+                                                          team));
+      kv_.push_back(loss);
+      details["kv"] = to_json(loss);
+    }
     if (options_.method.smoothing != Smoothing::kNone) {
       const TryRounding rounding = [this](const WorkingMatrix& matrix, const float* row,
                                           const float* importance, float* out) {
@@ -196,7 +213,8 @@ class Quantizer {
                                           .matrices = &matrices,
                                           .collector = &collector_,
                                           .rounding = rounding,
-                                          .edit = &edit_},
+                                          .edit = &edit_,
+                                          .keeps_values = options_.kv_calibration.has_value()},
                                          team));
     }
     const InputStatistics* factored = nullptr;
@@ -212,7 +230,7 @@ class Quantizer {
       }
       BRISK_RETURN_IF_ERROR(store(matrix, statistics, compensates ? &*factor : nullptr, team));
     }
-    return commit({{"layer", layer}});
+    return commit(std::move(details));
   }
 
   const MatrixFormat& format_of_matrix(const WorkingMatrix& matrix) const {
@@ -296,6 +314,7 @@ class Quantizer {
   CheckpointEdit edit_;
   InputCollector collector_;
   std::vector<QuantizedMatrix> matrices_;
+  std::vector<KvLoss> kv_;
   size_t reported_ = 0;  // of matrices_, to the journal
   size_t first_layer_ = 0;
   absl::flat_hash_set<std::string> finished_tables_;
@@ -357,6 +376,13 @@ absl::Status check(const Model& model, const QuantizeOptions& options, const std
         "AWQ and SmoothQuant cannot look through the factors of a factorised model; choose "
         "--method gptq, importance or nearest");
   }
+  if (model.spec.rank_max > 0 && options.kv_calibration.has_value()) {
+    return unsupported("weights of a factorised model cannot be smoothed for the KV cache");
+  }
+  if (options.kv_calibration.has_value() && options.documents.empty()) {
+    return invalid_input(
+        "what the KV cache will hold is seen on a text: give one with --calibration");
+  }
   if (options.method.needs_calibration() && options.documents.empty()) {
     return invalid_input(
         "this method looks at the model's inputs: give it a text with --calibration, or choose "
@@ -377,6 +403,7 @@ Json key_options(const Model& model, const QuantizeOptions& options, const std::
           {"smoothing", static_cast<int>(options.method.smoothing)},
           {"rounding", static_cast<int>(options.method.rounding)},
           {"damping", options.damping},
+          {"kv", options.kv_calibration ? static_cast<int>(*options.kv_calibration) : -1},
           {"gguf", out.ends_with(".gguf")},
           {"kernels", model.kernels->name}};
 }
@@ -417,7 +444,7 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
   for (const Json& step : resumed.steps) BRISK_RETURN_IF_ERROR(quantizer.resume(step));
   if (options.bits > 0) BRISK_RETURN_IF_ERROR(quantizer.mix_formats(windows, team));
   std::unique_ptr<LayerStream> stream;
-  if (options.method.needs_calibration()) {
+  if (options.method.needs_calibration() || options.kv_calibration.has_value()) {
     BRISK_ASSIGN_OR_RETURN(stream, LayerStream::create(**model, windows, threads));
   }
   BRISK_RETURN_IF_ERROR(quantizer.run(stream.get(), team));
@@ -428,6 +455,7 @@ absl::StatusOr<QuantizeResult> quantize_checkpoint(const std::string& in, const 
   BRISK_ASSIGN_OR_RETURN(const ConvertResult written, write_checkpoint(edited, in, out, writing));
   result.bytes = written.bytes;
   result.matrices = quantizer.take_matrices();
+  result.kv = quantizer.take_kv();
   result.bits_per_weight = bits_per_weight(result.matrices);
   return result;
 }

@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "compress/calibrate/windows.h"
 #include "compress/quantize/smooth.h"
+#include "compress/quantize/smooth_kv.h"
 #include "model/checkpoint/format_choice.h"
 
 namespace brisk {
@@ -44,6 +46,8 @@ struct QuantizeOptions {
   // what each does to the predictions (mixed.h). Needs calibration texts.
   double bits = 0;
   QuantizeMethod method;
+  // Weights are smoothed for a KV cache of that format (smooth_kv.h). Needs calibration texts.
+  std::optional<KvElement> kv_calibration;
   std::vector<Document> documents;  // to calibrate with
   CalibrationOptions calibration;
   double damping = 0.01;       // of GPTQ
@@ -69,6 +73,7 @@ struct QuantizeResult {
   std::vector<QuantizedMatrix> matrices;  // of layers, then embedding and head
   double bits_per_weight = 0;             // of those matrices
   int64_t calibration_tokens = 0;
+  std::vector<KvLoss> kv;  // of each layer; empty: they were not smoothed for a KV cache
 };
 
 // `in`: any checkpoint in float formats, or in others whose values are then rounded again; `out`: a

@@ -4,11 +4,18 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/status.h"
+
 namespace brisk {
 namespace {
 
 constexpr int kExponents = 20;  // AWQ tries 0, 1/20, ... 19/20
 constexpr float kSmoothQuantExponent = 0.5f;
+
+std::string bias_name(std::string name) {
+  if (const size_t at = name.rfind("weight"); at != std::string::npos) name.replace(at, 6, "bias");
+  return name;
+}
 
 float geometric_middle(const std::vector<float>& factors) {
   const auto [low, high] = std::minmax_element(factors.begin(), factors.end());
@@ -167,6 +174,13 @@ std::vector<float> smoothing_factors(Smoothing method, const SmoothInput& input,
   return factors;
 }
 
+WorkingMatrix* find_matrix(std::vector<WorkingMatrix>& matrices, const Linear& linear) {
+  for (WorkingMatrix& matrix : matrices) {
+    if (matrix.place.linear == &linear) return &matrix;
+  }
+  return nullptr;
+}
+
 void scale_columns(WorkingMatrix& matrix, std::span<const float> factors) {
   for (size_t i = 0; i < matrix.values.size(); ++i) matrix.values[i] *= factors[i % factors.size()];
 }
@@ -178,6 +192,33 @@ void divide_rows(WorkingMatrix& matrix, std::span<const float> factors) {
     std::vector<float>& bias = matrix.place.linear->bias;
     if (!bias.empty()) bias[r] /= factors[r];
   }
+}
+
+void store_bias(const Checkpoint& checkpoint, const WorkingMatrix& matrix, CheckpointEdit& edit) {
+  const LayerMatrix& place = matrix.place;
+  if (place.linear->bias.empty()) return;
+  const NamedTensor* stored = checkpoint.find_weight(bias_name(place.tensor->name));
+  // It was found beside the matrix when the model was bound.
+  if (stored != nullptr) edit.patch_values(*stored, place.first_row, place.linear->bias);
+}
+
+absl::Status divide_norm(const DividedNorm& divided, std::span<const float> factors,
+                         const Checkpoint& checkpoint, CheckpointEdit& edit) {
+  const NamedTensor* stored = checkpoint.find_weight(divided.name);
+  if (stored == nullptr) return invalid_input("the checkpoint has no tensor {}", divided.name);
+  NormWeights& norm = *divided.norm;
+  const float shift = divided.plus_one ? 1.0f : 0.0f;
+  for (size_t i = 0; i < factors.size(); ++i) {
+    norm.weight[i] = (norm.weight[i] + shift) / factors[i] - shift;
+  }
+  edit.patch_values(*stored, 0, norm.weight);
+  if (norm.bias.empty()) return absl::OkStatus();
+  const std::string name = bias_name(divided.name);
+  const NamedTensor* bias = checkpoint.find_weight(name);
+  if (bias == nullptr) return invalid_input("the checkpoint has no tensor {}", name);
+  for (size_t i = 0; i < factors.size(); ++i) norm.bias[i] /= factors[i];
+  edit.patch_values(*bias, 0, norm.bias);
+  return absl::OkStatus();
 }
 
 }  // namespace brisk

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "compress/calibrate/input_statistics.h"
@@ -43,9 +44,24 @@ std::vector<float> smoothing_factors(Smoothing method, const SmoothInput& input,
                                      const FactorGroups& groups, const TryRounding& rounding,
                                      const KernelTable& kernels, ThreadTeam& team);
 
+// Null: it is none of them.
+WorkingMatrix* find_matrix(std::vector<WorkingMatrix>& matrices, const Linear& linear);
+
 // Multiplies the inputs' columns by the factors.
 void scale_columns(WorkingMatrix& matrix, std::span<const float> factors);
 // Divides rows [0, factors) of the matrix, and its bias, by the factors.
 void divide_rows(WorkingMatrix& matrix, std::span<const float> factors);
+// Lets the edit have the bias of a matrix, if it has one.
+void store_bias(const Checkpoint& checkpoint, const WorkingMatrix& matrix, CheckpointEdit& edit);
+
+// Divides a norm's weights, and its bias, by the factors, and lets the edit have them. `name`: of
+// its weights. Errors: InvalidArgument where the checkpoint has no such tensor.
+struct DividedNorm {
+  std::string name;
+  NormWeights* norm = nullptr;
+  bool plus_one = false;  // it multiplies by 1 + weight
+};
+absl::Status divide_norm(const DividedNorm& divided, std::span<const float> factors,
+                         const Checkpoint& checkpoint, CheckpointEdit& edit);
 
 }  // namespace brisk

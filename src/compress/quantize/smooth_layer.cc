@@ -21,7 +21,7 @@ class LayerSmoother {
     BRISK_RETURN_IF_ERROR(into_norm(weights_.q, {&weights_.q, &weights_.k, &weights_.v},
                                     names_.attention_norm, weights_.attention_norm));
     const int64_t group = spec_.heads / spec_.kv_heads;
-    into_rows(weights_.o, weights_.v, {group, spec_.head_dim});
+    if (!job_.keeps_values) into_rows(weights_.o, weights_.v, {group, spec_.head_dim});
     if (spec_.layers[job_.layer].routed) return absl::OkStatus();
     const bool gated = !weights_.gate.weight.shape.empty();
     BRISK_RETURN_IF_ERROR(
@@ -31,20 +31,14 @@ class LayerSmoother {
   }
 
  private:
-  WorkingMatrix* matrix_of(const Linear& linear) {
-    for (WorkingMatrix& matrix : *job_.matrices) {
-      if (matrix.place.linear == &linear) return &matrix;
-    }
-    return nullptr;
-  }
-
   // Chooses the factors of an input and multiplies its matrices by them.
   std::vector<float> scale_input(InputStatistics& statistics, std::span<const Linear* const> users,
                                  FactorGroups groups) {
     SmoothInput input;
     input.statistics = &statistics;
     for (const Linear* user : users) {
-      if (WorkingMatrix* matrix = matrix_of(*user)) input.matrices.push_back(matrix);
+      if (WorkingMatrix* matrix = find_matrix(*job_.matrices, *user))
+        input.matrices.push_back(matrix);
     }
     std::vector<float> factors =
         smoothing_factors(job_.method, input, groups, job_.rounding, *job_.model->kernels, team_);
@@ -56,25 +50,18 @@ class LayerSmoother {
   absl::Status into_norm(const Linear& any, std::initializer_list<const Linear*> users,
                          const std::string& pattern, NormWeights& norm) {
     const std::string name = with_number(pattern, static_cast<int64_t>(job_.layer));
-    const NamedTensor* stored = job_.model->checkpoint->find_weight(name);
     InputStatistics* statistics = job_.collector->of(any);
     if (statistics == nullptr || norm.weight.empty()) return absl::OkStatus();
-    if (stored == nullptr) return invalid_input("the checkpoint has no tensor {}", name);
     const std::vector<float> factors = scale_input(*statistics, {users.begin(), users.size()}, {});
-    const float shift = spec_.norm == NormKind::kRmsPlusOne ? 1.0f : 0.0f;
-    for (size_t i = 0; i < factors.size(); ++i) {
-      norm.weight[i] = (norm.weight[i] + shift) / factors[i] - shift;
-    }
-    job_.edit->patch_values(*stored, 0, norm.weight);
-    if (norm.bias.empty()) return absl::OkStatus();
-    for (size_t i = 0; i < factors.size(); ++i) norm.bias[i] /= factors[i];
-    return store_bias(name, 0, norm.bias);
+    return divide_norm(
+        {.name = name, .norm = &norm, .plus_one = spec_.norm == NormKind::kRmsPlusOne}, factors,
+        *job_.model->checkpoint, *job_.edit);
   }
 
   // Inputs of `linear` are what the rows of `maker` make, value heads shared by groups of heads.
   void into_rows(const Linear& linear, const Linear& maker, FactorGroups groups) {
     InputStatistics* statistics = job_.collector->of(linear);
-    WorkingMatrix* source = matrix_of(maker);
+    WorkingMatrix* source = find_matrix(*job_.matrices, maker);
     if (statistics == nullptr || source == nullptr) return;
     const Linear* const user = &linear;
     const std::vector<float> factors = scale_input(*statistics, {&user, 1}, groups);
@@ -84,21 +71,7 @@ class LayerSmoother {
       if (i % span < groups.head_dim) of_rows.push_back(factors[static_cast<size_t>(i)]);
     }
     divide_rows(*source, of_rows);
-    const std::vector<float>& bias = source->place.linear->bias;
-    if (!bias.empty()) {
-      // It was found beside the matrix when the model was bound.
-      (void)store_bias(source->place.tensor->name, source->place.first_row, bias);
-    }
-  }
-
-  absl::Status store_bias(std::string name, int64_t first, const std::vector<float>& values) {
-    if (const size_t at = name.rfind("weight"); at != std::string::npos) {
-      name.replace(at, 6, "bias");
-    }
-    const NamedTensor* stored = job_.model->checkpoint->find_weight(name);
-    if (stored == nullptr) return invalid_input("the checkpoint has no tensor {}", name);
-    job_.edit->patch_values(*stored, first, values);
-    return absl::OkStatus();
+    store_bias(*job_.model->checkpoint, *source, *job_.edit);
   }
 
   const SmoothLayer& job_;

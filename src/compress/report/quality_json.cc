@@ -16,8 +16,6 @@ Json to_json(const tasks::Score& score) {
           {"high", interval.high}};
 }
 
-namespace {
-
 Json to_json(const Estimate& estimate) {
   Json json = {{"value", estimate.value}};
   if (estimate.interval) {
@@ -26,6 +24,8 @@ Json to_json(const Estimate& estimate) {
   }
   return json;
 }
+
+namespace {
 
 Json to_json(const Divergence& divergence) {
   return {{"reference", divergence.reference},

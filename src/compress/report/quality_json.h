@@ -14,6 +14,9 @@ namespace brisk {
 // How many were right, and between which rates the truth lies.
 Json to_json(const tasks::Score& score);
 
+// "value", and with an interval "low" and "high".
+Json to_json(const Estimate& estimate);
+
 // Parts that were not measured have no member.
 Json to_json(const QualityReport& report);
 

@@ -27,12 +27,6 @@ std::string with_interval(const Estimate& estimate, const Form& form) {
   return fmt::format("{} ({}{}{})", text(estimate.value), low, has_sign ? " to " : "-", high);
 }
 
-// KL spans orders of magnitude.
-std::string kl_text(const Estimate& kl) {
-  if (!kl.interval) return fmt::format("{:.4g}", kl.value);
-  return fmt::format("{:.4g} ({:.3g}-{:.3g})", kl.value, kl.interval->low, kl.interval->high);
-}
-
 std::string increase_text(const Divergence& divergence) {
   return with_interval(divergence.perplexity_ratio, {.decimals = 2, .scale = 100, .shift = 1});
 }
@@ -173,6 +167,11 @@ std::vector<std::vector<std::string>> comparison_rows(std::span<const QualityRep
     }
   }
   return rows;
+}
+
+std::string kl_text(const Estimate& kl) {
+  if (!kl.interval) return fmt::format("{:.4g}", kl.value);
+  return fmt::format("{:.4g} ({:.3g}-{:.3g})", kl.value, kl.interval->low, kl.interval->high);
 }
 
 }  // namespace brisk
