@@ -100,6 +100,11 @@ absl::Status prune(Options& options) {
   options.publish.tokenizer = options.prune.tokenizer_path;
   options.publish.threads = options.prune.threads;
   if (removes_structures(options.structures)) return prune_whole_structures(options);
+  if (!options.structures.importance_path.empty()) {
+    return invalid_input(
+        "--importance says which whole structures go: give --neurons, --heads, --channels or "
+        "--layers");
+  }
   PruneOptions& job = options.prune;
   job.work_directory = work_directory_of(options.out);
   if (options.method.empty()) options.method = options.calibration.empty() ? "magnitude" : "wanda";
@@ -172,6 +177,10 @@ CommandAction add_prune(CLI::App& app) {
       ->excludes(sparsity)
       ->excludes(method)
       ->excludes(head)
+      ->group("Whole structures");
+  app.add_option("--importance", structures.importance_path,
+                 "Which of them: a file of brisk-train importance (default: those that do least on "
+                 "the calibration text)")
       ->group("Whole structures");
   app.add_option(
       "--calibration", options->calibration,

@@ -13,6 +13,7 @@
 #include "compress/evaluate/documents.h"
 #include "compress/evaluate/quality.h"
 #include "compress/prune/refit.h"
+#include "model/checkpoint/structure_importance.h"
 #include "tests/support/decoder_harness.h"
 
 namespace brisk {
@@ -123,6 +124,29 @@ TEST_F(Stories, TheLayerWithTheLeastInfluenceGoes) {
   EXPECT_EQ(result->layers, 4);
   EXPECT_EQ(result->removed_layers.size(), 1u);
   EXPECT_LT(kl(), 2);
+}
+
+TEST_F(Stories, ImportanceFromAFileDecides) {
+  const auto model = load_model(kStories).value();
+  StructureImportance importance;
+  for (size_t layer = 0; layer < model->spec.layers.size(); ++layer) {
+    importance.neurons.emplace_back(static_cast<size_t>(model->spec.ffn_size), 1.0);
+    importance.kv_heads.emplace_back(static_cast<size_t>(model->spec.kv_heads), 1.0);
+    importance.layers.push_back(layer == 3 ? 0 : 1);
+  }
+  importance.channels.assign(static_cast<size_t>(model->spec.hidden_size), 1.0);
+  const fs::path file = out_.string() + ".importance";
+  ASSERT_TRUE(write_structure_importance(file, importance).ok());
+  options_.importance_path = file;
+  options_.layers = 1;
+  const auto result = prune_structures(kStories, out_, options_);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->removed_layers, std::vector<int>{3});
+  importance.channels.pop_back();
+  ASSERT_TRUE(write_structure_importance(file, importance).ok());
+  EXPECT_EQ(prune_structures(kStories, out_, options_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  fs::remove(file);
 }
 
 TEST_F(Stories, WhatCannotGoIsSaid) {

@@ -35,6 +35,8 @@ def small(words):
         return [BRISK, *words[1:]]
     if words[1] == "export":
         return [TRAIN, *words[1:]]
+    if words[1] == "importance":
+        return [TRAIN, *words[1:], "--context", SMALL["--context"], "--sequences", "4"]
     missing = [part for flag in ("--context", "--batch") if flag not in words
                for part in (flag, SMALL[flag])]
     return [TRAIN, *words[1:], *missing, "--checkpoint-every", "2", "-t", "1"]

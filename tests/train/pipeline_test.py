@@ -138,6 +138,32 @@ class Pipeline(unittest.TestCase):
         self.answer(self.at / "recovered/model", "-p", "Once upon a time")
         self.answer(self.at / "teacher/model", "--lora", self.at / "lora/adapter", "-p", "Once")
 
+    def test_importance_decides_what_is_pruned(self):
+        model, scores = self.at / "teacher/model", self.at / "importance.safetensors"
+        facts = self.train("importance", model, "--data", self.at / "sums.jsonl", "--context", "64",
+                           "--sequences", "20", "--out", scores, "--json")
+        self.assertEqual(facts["sequences"], 20)
+        self.assertEqual(len(facts["layers"]), 2)
+        share = ["--neurons", "0.5", "--heads", "0.5", "--channels", "0.25", "--layers", "1",
+                 "--calibration", self.at / "sums.jsonl", "--windows", "8"]
+
+        def prune(source, *arguments, out="pruned"):
+            return call(BRISK, "prune", source, self.at / out, "--json", *arguments)
+
+        done = prune(model, *share, "--importance", scores)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        gone = json.loads(done.stdout)["removed_layers"]
+        self.assertEqual(gone, [facts["layers"].index(min(facts["layers"]))])
+        self.answer(self.at / "pruned", "-p", "1+2=")
+        done = prune(self.at / "pruned", "--neurons", "0.5", "--importance", scores,
+                     "--calibration", self.at / "sums.jsonl", out="never")
+        self.assertIn("the model needs F32 of 1 x", done.stderr)
+        done = prune(model, "--importance", scores, out="never")
+        self.assertIn("give --neurons", done.stderr)
+        self.assertIn("--sequences", self.refused(
+            "importance", model, "--data", self.at / "sums.jsonl", "--sequences", "0", "--out",
+            scores))
+
     def test_bad_input_is_told_what_was_wrong(self):
         empty, line, broken = (self.at / name for name in ("empty.txt", "line.txt", "bad.jsonl"))
         empty.write_text(" \n")

@@ -17,6 +17,7 @@ std::vector<Command> commands() {
       {"qat", "a llama that learns to be quantised", add_qat},
       {"recover", "a pruned llama that learns again", add_recover},
       {"lora", "an adapter for a llama that stays as it is", add_lora},
+      {"importance", "what a llama would miss, for brisk prune", add_importance},
       {"export", "the model of a run, at its newest checkpoint", add_export},
   };
 }

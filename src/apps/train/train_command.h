@@ -10,6 +10,7 @@ CommandAction add_distill(CLI::App& app);
 CommandAction add_qat(CLI::App& app);
 CommandAction add_recover(CLI::App& app);
 CommandAction add_lora(CLI::App& app);
+CommandAction add_importance(CLI::App& app);
 CommandAction add_export(CLI::App& app);
 
 }  // namespace brisk

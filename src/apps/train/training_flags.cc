@@ -137,25 +137,35 @@ void print_result(const TrainingFlags& flags, const TrainingRun& run,
 
 }  // namespace
 
-void add_training_flags(CLI::App& app, TrainingFlags& flags) {
+void add_data_flags(CLI::App& app, TrainingFlags& flags) {
   app.add_option(
          "--data", flags.data,
          "FILE[:weight], repeated: .jsonl with {\"text\"} or {\"messages\"} a line, or text "
          "(documents between lines of <|endoftext|>); the weight is passes an epoch")
       ->required();
-  app.add_option("--validation", flags.validation, "A file of the same kind, held out");
   app.add_option("--tokenizer", flags.tokenizer,
                  "tokenizer.json, another tokenizer file, or a model's directory");
   app.add_option("--chat-template", flags.chat_template,
                  "A Jinja file for \"messages\" (default: the tokenizer's directory's, or ChatML)");
   app.add_flag("--learn-prompts", flags.learn_prompts,
                "In conversations learn every token, not the assistant's only");
-  app.add_option("-o,--out", flags.out, "Directory of the run: checkpoints, log, curves, model")
-      ->required();
-  app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out");
   app.add_option("--context", flags.context, "Tokens of a sequence")
       ->check(CLI::Range(2, 1 << 16))
       ->capture_default_str();
+  app.add_option("--seed", flags.seed, "Of initial weights and of the order of the data")
+      ->capture_default_str();
+  app.add_option("-t,--threads", flags.threads, "0: as many as the process may use")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_flag("--json", flags.json, "Print the result as JSON");
+}
+
+void add_training_flags(CLI::App& app, TrainingFlags& flags) {
+  add_data_flags(app, flags);
+  app.add_option("--validation", flags.validation, "A file of the same kind, held out");
+  app.add_option("-o,--out", flags.out, "Directory of the run: checkpoints, log, curves, model")
+      ->required();
+  app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out");
   app.add_option("--batch", flags.train.batch, "Sequences a step")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -181,12 +191,6 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags) {
   app.add_option("--keep", flags.train.keep, "Checkpoints that are kept")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--seed", flags.seed, "Of initial weights and of the order of the data")
-      ->capture_default_str();
-  app.add_option("-t,--threads", flags.threads, "0: as many as the process may use")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  app.add_flag("--json", flags.json, "Print the result as JSON");
 }
 
 absl::StatusOr<train::ComputeType> parse_precision(const std::string& precision) {

@@ -33,6 +33,9 @@ struct TrainingFlags {
   train::TrainSettings train;
 };
 
+// Of whatever reads a corpus: the data, how it is read, and how it becomes sequences.
+void add_data_flags(CLI::App& app, TrainingFlags& flags);
+// Those, and of everything that trains.
 void add_training_flags(CLI::App& app, TrainingFlags& flags);
 
 // Errors: InvalidArgument for other names.

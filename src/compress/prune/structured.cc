@@ -5,14 +5,15 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "base/status.h"
-#include "compress/calibrate/input_statistics.h"
 #include "compress/calibrate/layer_stream.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/prune/refit.h"
+#include "compress/prune/seen_structures.h"
 #include "compute/quant/format.h"
 #include "model/arch/architecture.h"
 #include "model/convert/convert.h"
@@ -78,7 +79,7 @@ void keep_columns(WorkingMatrix& matrix, const Indices& columns) {
   matrix.place.depth = std::ssize(columns);
 }
 
-std::vector<float> chosen(const std::vector<float>& values, const Indices& indices) {
+std::vector<float> taken(const std::vector<float>& values, const Indices& indices) {
   std::vector<float> kept;
   for (const int64_t index : indices) kept.push_back(values[static_cast<size_t>(index)]);
   return kept;
@@ -87,12 +88,6 @@ std::vector<float> chosen(const std::vector<float>& values, const Indices& indic
 // What one layer is left with.
 struct LayerPlan {
   Indices neurons, kv_heads;
-  std::vector<float> mlp_gram, attention_gram;  // of the inputs of down and o; empty: none goes
-};
-
-// How much of the residual stream's energy the channels that stay carry, before a layer.
-struct StreamEnergy {
-  std::vector<double> squares;  // (hidden)
 };
 
 class StructurePruner {
@@ -104,10 +99,13 @@ class StructurePruner {
         names_(names),
         edit_(model.checkpoint) {}
 
-  absl::Status run(LayerStream& stream) {
-    BRISK_RETURN_IF_ERROR(look(stream));
-    choose_layers();
-    channels_ = choose_channels();
+  // `importance`: what goes by it; null: by what the texts show.
+  absl::Status run(LayerStream& stream, const StructureImportance* importance) {
+    seen_ = look_at_structures(model_, stream,
+                               {.mlp_grams = options_.neurons > 0,
+                                .attention_grams = options_.kv_heads > 0,
+                                .on_progress = options_.on_progress});
+    plan(importance != nullptr ? *importance : seen_.importance);
     for (size_t layer = 0; layer < spec_.layers.size(); ++layer) {
       if (std::find(gone_.begin(), gone_.end(), static_cast<int>(layer)) != gone_.end()) continue;
       BRISK_RETURN_IF_ERROR(rewrite_layer(layer));
@@ -122,126 +120,24 @@ class StructurePruner {
   const std::vector<int>& gone() const { return gone_; }
 
  private:
-  // One pass over the texts: scores of everything, by the model as it is.
-  absl::Status look(LayerStream& stream) {
-    InputCollector collector(*model_.kernels, {.gram = true});
-    const size_t layers = spec_.layers.size();
-    for (size_t layer = 0; layer < layers; ++layer) {
-      collector.clear();
-      stream.look(collector);
-      plans_.push_back(plan_layer(layer, collector));
-      energies_.push_back(energy_of(stream));
-      std::vector<float> before;
-      for (size_t w = 0; w < stream.windows(); ++w) {
-        const ConstMatView states = stream.states(w);
-        before.insert(before.end(), states.data, states.data + states.rows * states.cols);
-      }
-      stream.advance();
-      influence_.push_back(influence_of(before, stream));
-      if (options_.on_progress) {
-        options_.on_progress(static_cast<int64_t>(layer) + 1, static_cast<int64_t>(layers));
-      }
+  void plan(const StructureImportance& importance) {
+    for (size_t layer = 0; layer < spec_.layers.size(); ++layer) {
+      plans_.push_back(
+          {.neurons = chosen(importance.neurons[layer], options_.neurons, kUnit, spec_.ffn_size),
+           .kv_heads = chosen(importance.kv_heads[layer], options_.kv_heads, 1, spec_.kv_heads)});
     }
-    energies_.push_back(energy_of(stream));
-    return absl::OkStatus();
+    channels_ = chosen(importance.channels, options_.channels, kUnit, spec_.hidden_size);
+    const Indices stay = highest(importance.layers, std::ssize(spec_.layers) - options_.layers);
+    for (int layer = 0; layer < static_cast<int>(spec_.layers.size()); ++layer) {
+      if (!std::binary_search(stay.begin(), stay.end(), layer)) gone_.push_back(layer);
+    }
   }
 
-  // What each input of `linear` adds to its outputs: x_i^2 |W_i|^2, summed over the texts.
-  static std::vector<double> contributions(const Linear& linear,
-                                           const InputStatistics& statistics) {
-    const int64_t rows = linear.weight.shape[0], depth = linear.weight.shape[1];
-    std::vector<double> scores(static_cast<size_t>(depth), 0.0);
-    std::vector<float> row(static_cast<size_t>(depth));
-    for (int64_t r = 0; r < rows; ++r) {
-      decode_values(linear.weight, r * depth, depth, row.data());
-      for (size_t i = 0; i < row.size(); ++i) {
-        scores[i] += static_cast<double>(row[i]) * static_cast<double>(row[i]);
-      }
-    }
-    for (size_t i = 0; i < scores.size(); ++i) scores[i] *= statistics.sums_square[i];
-    return scores;
-  }
-
-  LayerPlan plan_layer(size_t index, InputCollector& collector) const {
-    const LayerWeights& layer = model_.weights.layers[index];
-    LayerPlan plan;
-    plan.kv_heads = all_of(spec_.kv_heads);
-    plan.neurons = all_of(spec_.ffn_size);
-    const InputStatistics* mixed = collector.of(layer.o);
-    if (options_.kv_heads > 0 && mixed != nullptr) {
-      const std::vector<double> inputs = contributions(layer.o, *mixed);
-      std::vector<double> heads(static_cast<size_t>(spec_.kv_heads), 0.0);
-      const size_t span = inputs.size() / heads.size();
-      for (size_t i = 0; i < inputs.size(); ++i) heads[i / span] += inputs[i];
-      plan.kv_heads = highest(heads, kept_count(spec_.kv_heads, options_.kv_heads, 1));
-      plan.attention_gram = mixed->gram;
-    }
-    const InputStatistics* inner = spec_.layers[index].routed ? nullptr : collector.of(layer.down);
-    if (options_.neurons > 0 && inner != nullptr) {
-      plan.neurons = highest(contributions(layer.down, *inner),
-                             kept_count(spec_.ffn_size, options_.neurons, kUnit));
-      plan.mlp_gram = inner->gram;
-    }
-    return plan;
-  }
-
-  StreamEnergy energy_of(const LayerStream& stream) const {
-    StreamEnergy energy;
-    energy.squares.assign(static_cast<size_t>(spec_.hidden_size), 0.0);
-    for (size_t w = 0; w < stream.windows(); ++w) {
-      const ConstMatView states = stream.states(w);
-      for (int64_t r = 0; r < states.rows; ++r) {
-        for (int64_t c = 0; c < states.cols; ++c) {
-          const double x = static_cast<double>(states.row(r)[c]);
-          energy.squares[static_cast<size_t>(c)] += x * x;
-        }
-      }
-    }
-    return energy;
-  }
-
-  // 1 - the mean cosine between what goes into the layer and what comes out.
-  double influence_of(const std::vector<float>& before, const LayerStream& stream) const {
-    double total = 0;
-    int64_t tokens = 0;
-    const float* x = before.data();
-    for (size_t w = 0; w < stream.windows(); ++w) {
-      const ConstMatView after = stream.states(w);
-      for (int64_t r = 0; r < after.rows; ++r, ++tokens, x += after.cols) {
-        double xy = 0, xx = 0, yy = 0;
-        for (int64_t c = 0; c < after.cols; ++c) {
-          const double a = static_cast<double>(x[c]), b = static_cast<double>(after.row(r)[c]);
-          xy += a * b;
-          xx += a * a;
-          yy += b * b;
-        }
-        total += xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 1;
-      }
-    }
-    return 1 - total / static_cast<double>(std::max<int64_t>(tokens, 1));
-  }
-
-  void choose_layers() {
-    std::vector<int> order(influence_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      return influence_[static_cast<size_t>(a)] < influence_[static_cast<size_t>(b)];
-    });
-    gone_.assign(order.begin(), order.begin() + options_.layers);
-    std::sort(gone_.begin(), gone_.end());
-  }
-
-  // By what a channel carries in all places of the stream, as a share of each.
-  Indices choose_channels() const {
-    if (options_.channels == 0) return all_of(spec_.hidden_size);
-    std::vector<double> scores(static_cast<size_t>(spec_.hidden_size), 0.0);
-    for (const StreamEnergy& energy : energies_) {
-      const double total = std::accumulate(energy.squares.begin(), energy.squares.end(), 0.0);
-      for (size_t c = 0; c < scores.size(); ++c) {
-        scores[c] += energy.squares[c] / std::max(total, 1e-30);
-      }
-    }
-    return highest(scores, kept_count(spec_.hidden_size, options_.channels, kUnit));
+  // Of `count` structures those that stay. Nothing goes that no text ever used.
+  static Indices chosen(const std::vector<double>& scores, double share_gone, int64_t unit,
+                        int64_t count) {
+    if (share_gone == 0 || scores.empty()) return all_of(count);
+    return highest(scores, kept_count(count, share_gone, unit));
   }
 
   absl::Status rewrite_layer(size_t index) {
@@ -267,16 +163,16 @@ class StructurePruner {
         continue;
       }
       if (linear == &layer.o) {
-        BRISK_RETURN_IF_ERROR(keep_inputs(matrix, plan.attention_gram, q_rows));
+        BRISK_RETURN_IF_ERROR(keep_inputs(matrix, seen_.layers[index].attention_gram, q_rows));
       } else if (linear == &layer.down) {
-        BRISK_RETURN_IF_ERROR(keep_inputs(matrix, plan.mlp_gram, plan.neurons));
+        BRISK_RETURN_IF_ERROR(keep_inputs(matrix, seen_.layers[index].mlp_gram, plan.neurons));
       }
       keep_rows(matrix, channels_);
       BRISK_RETURN_IF_ERROR(rewrite_bias(matrix, channels_));
     }
     BRISK_RETURN_IF_ERROR(store_layer(matrices));
     const auto number = static_cast<int64_t>(index);
-    const float ratio = energy_ratio(index);
+    const float ratio = energy_ratio(seen_.layers[index].energy);
     for (const auto& [pattern, weights, factor] :
          {std::tuple(&names_.attention_norm, &layer.attention_norm, ratio),
           std::tuple(&names_.ffn_norm, &layer.ffn_norm, ratio),
@@ -349,14 +245,13 @@ class StructurePruner {
     if (stored->tensor.values() != std::ssize(bias)) {
       return unsupported("{}: biases of fused projections cannot be pruned", name);
     }
-    return store(*stored, {std::ssize(rows)}, chosen(bias, rows));
+    return store(*stored, {std::ssize(rows)}, taken(bias, rows));
   }
 
   // RMS norms divide by the root mean square of fewer channels than before: their weights make up
   // for how much larger or smaller that is, on average.
-  float energy_ratio(size_t place) const {
+  float energy_ratio(const std::vector<double>& squares) const {
     if (spec_.norm == NormKind::kLayer || options_.channels == 0) return 1;
-    const std::vector<double>& squares = energies_[place].squares;
     double kept = 0;
     for (const int64_t channel : channels_) kept += squares[static_cast<size_t>(channel)];
     const double all = std::accumulate(squares.begin(), squares.end(), 0.0);
@@ -371,7 +266,7 @@ class StructurePruner {
       return absl::OkStatus();
     }
     const float shift = spec_.norm == NormKind::kRmsPlusOne ? 1.0f : 0.0f;
-    std::vector<float> values = chosen(weights.weight, channels_);
+    std::vector<float> values = taken(weights.weight, channels_);
     for (float& value : values) value = (value + shift) * factor - shift;
     BRISK_RETURN_IF_ERROR(store(*stored, {std::ssize(values)}, values));
     if (weights.bias.empty()) return absl::OkStatus();
@@ -379,7 +274,7 @@ class StructurePruner {
     bias.replace(bias.rfind("weight"), 6, "bias");
     const NamedTensor* stored_bias = model_.checkpoint->find_weight(bias);
     if (stored_bias == nullptr) return invalid_input("the checkpoint has no tensor {}", bias);
-    return store(*stored_bias, {std::ssize(values)}, chosen(weights.bias, channels_));
+    return store(*stored_bias, {std::ssize(values)}, taken(weights.bias, channels_));
   }
 
   // A table of rows of channels.
@@ -403,7 +298,7 @@ class StructurePruner {
       BRISK_RETURN_IF_ERROR(rewrite_table(*name));
     }
     return rewrite_norm(names_.final_norm, model_.weights.final_norm,
-                        energy_ratio(spec_.layers.size()));
+                        energy_ratio(seen_.energy_after));
   }
 
   // "blk.7." becomes "blk.6." where one layer before it goes.
@@ -436,10 +331,9 @@ class StructurePruner {
   const ModelSpec& spec_;
   const TensorNames& names_;
   CheckpointEdit edit_;
-  std::vector<LayerPlan> plans_;        // (layers)
-  std::vector<StreamEnergy> energies_;  // before each layer, and after the last
-  std::vector<double> influence_;       // (layers)
-  std::vector<int> gone_;               // layers, ascending
+  SeenStructures seen_;
+  std::vector<LayerPlan> plans_;  // (layers)
+  std::vector<int> gone_;         // layers, ascending
   Indices channels_;
 };
 
@@ -489,12 +383,17 @@ absl::StatusOr<StructuredResult> prune_structures(const std::string& in, const s
   BRISK_RETURN_IF_ERROR(check(model.spec, source->config, options));
   BRISK_ASSIGN_OR_RETURN(const Architecture* architecture, find_architecture(source->config));
   const TensorNames names = architecture->names(source->config.layout);
+  std::optional<StructureImportance> importance;
+  if (!options.importance_path.empty()) {
+    BRISK_ASSIGN_OR_RETURN(importance,
+                           read_structure_importance(options.importance_path, model.spec));
+  }
   BRISK_ASSIGN_OR_RETURN(const TokenWindows windows,
                          calibration_windows(model, options.documents, options.calibration));
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<LayerStream> stream,
                          LayerStream::create(model, windows, options.threads));
   StructurePruner pruner(options, model, names);
-  BRISK_RETURN_IF_ERROR(pruner.run(*stream));
+  BRISK_RETURN_IF_ERROR(pruner.run(*stream, importance ? &*importance : nullptr));
 
   const Checkpoint edited = pruner.edit().edited();
   ConvertOptions writing;

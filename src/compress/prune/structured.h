@@ -15,11 +15,12 @@ namespace brisk {
 
 struct StructuredOptions {
   // Shares that go, in [0, 1).
-  double neurons = 0;   // of every MLP: those that add least to its output
+  double neurons = 0;   // of every MLP
   double kv_heads = 0;  // of every attention: key-value heads with all query heads that share them
-  double channels = 0;  // of the residual stream: those that carry least
-  int layers = 0;  // how many go: those whose output is most like their input (block influence,
-                   // Men et al. 2024, arXiv 2403.03853)
+  double channels = 0;  // of the residual stream
+  int layers = 0;       // how many go
+  // A file of StructureImportance that says which; empty: what the texts show (SeenStructures).
+  std::string importance_path;
   std::vector<Document> documents;  // to calibrate with
   CalibrationOptions calibration;
   double damping = 0.01;       // of the fit of what stays to what was there
