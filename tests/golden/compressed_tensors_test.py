@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`brisk convert --dtype int4-...|w8a8`: what it writes, read and rounded by numpy alone.
+"""`brisk convert --dtype int4-...|w8a8|fp8`: what it writes, read and rounded by numpy alone; and fp8
+that others wrote, read by brisk.
 
   compressed_tensors_test.py BRISK
 """
@@ -30,7 +31,7 @@ SCHEMES = {  # bits, group, symmetric
     "int4-g64-asym": (4, 64, False),
     "w8a8": (8, 0, True),
 }
-NUMPY_TYPES = {"I32": "<u4", "I64": "<i8", "I8": "i1"}
+NUMPY_TYPES = {"I32": "<u4", "I64": "<i8", "I8": "i1", "F8_E4M3": "u1"}
 
 
 def brisk(*arguments):
@@ -76,6 +77,11 @@ def rounded(weight, bits, group, symmetric):
     steps = np.float32(parts) / np.float32(scales)[:, :, None]
     codes = np.clip(np.rint(steps) + zeros[:, :, None], 0, levels)
     return codes.reshape(out, inputs).astype(np.int64), scales, zeros
+
+
+def weights_of(case):
+    """{name: array} that a case of quantised matrices stands for."""
+    return packed.quantised_tensors(case)[1]
 
 
 class Written(unittest.TestCase):
@@ -129,6 +135,43 @@ class Written(unittest.TestCase):
                 np.testing.assert_array_equal(codes, meant, f"{scheme} {name}")
                 if not symmetric:
                     np.testing.assert_array_equal(zeros, meant_zeros, f"{scheme} {name}")
+
+    def test_fp8_is_numpys(self):
+        stored, config = self.convert("fp8")
+        said = config["quantization_config"]
+        self.assertEqual(said["format"], "float-quantized")
+        (group,) = said["config_groups"].values()
+        weights = {key: group["weights"][key] for key in ("num_bits", "type", "strategy")}
+        self.assertEqual(weights, {"num_bits": 8, "type": "float", "strategy": "channel"})
+        for name, weight in self.tensors.items():
+            if not name.endswith("_proj.weight"):
+                continue
+            dtype, codes = stored[name]
+            self.assertEqual(dtype, "F8_E4M3", name)
+            dtype, scales = stored[name + "_scale"]
+            self.assertEqual(dtype, "BF16", name)
+            largest = np.abs(np.float32(weight)).max(axis=1, keepdims=True)
+            meant = floats.rounded(largest / np.float32(448), "bf16")
+            np.testing.assert_array_equal(scales, meant, name)
+            steps = np.float32(weight) / np.float32(scales)
+            nearest = packed.E4M3[packed.nearest_e4m3(steps)]
+            chosen = packed.E4M3[codes]
+            np.testing.assert_array_equal(np.abs(steps - chosen), np.abs(steps - nearest), name)
+            ties = chosen != nearest  # of two that are as near, the one whose last bit is zero
+            self.assertTrue((codes[ties] % 2 == 0).all(), name)
+
+    def test_fp8_is_read_as_it_is(self):
+        for case in packed.CASES:
+            if not case.layout.startswith("fp8"):
+                continue
+            source, out = self.directory / case.name, self.directory / f"{case.name}-f32"
+            packed.write(source, case)
+            done = brisk("convert", source, out, "--dtype", "f32")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            read_back = read(out / "model.safetensors")
+            for name, weight in weights_of(case).items():
+                np.testing.assert_array_equal(read_back[name][1], np.float32(weight),
+                                              f"{case.name} {name}")
 
     def test_the_configuration_says_so(self):
         _, config = self.convert("int4-g64-asym")
