@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "compress/edit/resumed_edit.h"
 
 namespace brisk {
 namespace {
@@ -109,6 +110,32 @@ TEST_F(Journal, GoesOnBehindWhatWasThere) {
   EXPECT_EQ(journal->steps().size(), 2u);
   EXPECT_TRUE(holds(*journal, a, 100, 'a'));
   EXPECT_TRUE(holds(*journal, b, 100, 'b'));
+}
+
+TEST_F(Journal, StepsWhoseTensorsCannotBeAreRefused) {
+  const std::vector<float> values(4 * 32);
+  auto source = std::make_shared<Checkpoint>();
+  source->tensors.push_back(
+      {"w", {.dtype = DType::kF32, .shape = {4, 32}, .data = std::as_bytes(std::span(values))}});
+  source->index["w"] = 0;
+  const auto resume = [&](const char* format, const Json& shape, int64_t offset) {
+    fs::remove_all(path_);
+    {
+      const auto journal = open();
+      EXPECT_FALSE(journal->allocate(1).empty());
+      const Json tensor = {
+          {"name", "w"}, {"format", {{"name", format}}}, {"shape", shape}, {"offset", offset}};
+      EXPECT_TRUE(journal->commit({{"tensors", {tensor}}, {"details", 1}}).ok());
+    }
+    return resume_edit(source, path_, "key").status().code();
+  };
+  EXPECT_EQ(resume("f32", {4, 32}, 0), absl::StatusCode::kOk);
+  EXPECT_EQ(resume("q8_0", {4, 32}, 4096 - 4 * 34), absl::StatusCode::kOk);
+  EXPECT_EQ(resume("q8_0", {4, 32}, 4096 - 4 * 33), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(resume("q4_k", {4, 32}, 0), absl::StatusCode::kInvalidArgument);  // blocks of 256
+  EXPECT_EQ(resume("f32", {4, 33}, 0), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(resume("f32", {128}, 0), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(resume("f32", "wide", 0), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(Journal, IsForOneAtATimeAndLeavesOthersFilesAlone) {

@@ -79,6 +79,11 @@ absl::Status CheckpointEdit::restore_tensor(const Json& entry) {
   BRISK_ASSIGN_OR_RETURN(replacement.format, matrix_format_from_json(entry.at("format")));
   auto shape = entry.at("shape").get<std::vector<int64_t>>();
   if (shape != named.tensor.shape) return invalid_input("{} has another shape", named.name);
+  const bool is_scaled = replacement.format.scheme.has_value();
+  const int64_t block = is_scaled ? 1 : format_of(replacement.format.dtype).block_values;
+  if (shape.empty() || shape.back() % block != 0) {
+    return invalid_input("rows of {} are not whole blocks", named.name);
+  }
   BRISK_ASSIGN_OR_RETURN(replacement.memory, journal_->at(entry.at("offset").get<int64_t>(),
                                                           replacement.format.bytes(shape)));
   replacement.tensor = replacement.format.tensor(std::move(shape), replacement.memory);
