@@ -146,6 +146,57 @@ TEST(TruncatedSvd, FactorsAreEquallyLong) {
   }
 }
 
+// Coarser than any format, so that what rounding costs shows.
+void round_to_eighths(std::vector<float>& values) {
+  for (float& value : values) value = std::round(value * 8) / 8;
+}
+
+TEST(FitB, MakesUpForARoundedA) {
+  for (const auto& [rows, depth] : {Shape{24, 16}, Shape{16, 24}}) {
+    for (const bool calibrated : {false, true}) {
+      const auto weights = random_matrix(rows, depth, 11);
+      const auto gram = gram_of_inputs(depth, 200, 12);
+      WeightsAndInputs job = {.weights = weights, .rows = rows, .depth = depth, .gram = {}};
+      if (calibrated) job.gram = gram;
+      LowRankFactors factors = TruncatedSvd::decompose(job).value().factors(8);
+      const double exact = energy(job, rest(job, factors));
+      round_to_eighths(factors.a);
+      const double rounded = energy(job, rest(job, factors));
+      factors.b = fit_b(job, factors.a).value();
+      const double fitted = energy(job, rest(job, factors));
+      EXPECT_LT(fitted, rounded);
+      EXPECT_GE(fitted, exact * (1 - 1e-6));
+      // No other b is nearer: the slope along any change of it is zero.
+      for (float& value : factors.b) value *= 1.01f;
+      EXPECT_GT(energy(job, rest(job, factors)), fitted);
+    }
+  }
+}
+
+TEST(FitB, IsTheBOfTheDecompositionWhereAIs) {
+  const auto weights = random_matrix(13, 9, 13);
+  const auto gram = gram_of_inputs(9, 80, 14);
+  const WeightsAndInputs job = {.weights = weights, .rows = 13, .depth = 9, .gram = gram};
+  const LowRankFactors factors = TruncatedSvd::decompose(job).value().factors(4);
+  const std::vector<float> b = fit_b(job, factors.a).value();
+  ASSERT_EQ(b.size(), factors.b.size());
+  for (size_t i = 0; i < b.size(); ++i) EXPECT_NEAR(b[i], factors.b[i], 1e-4);
+}
+
+TEST(FitB, OfComponentsThatAreZeroIsZero) {
+  const auto weights = random_matrix(5, 4, 15);
+  const WeightsAndInputs job = {.weights = weights, .rows = 5, .depth = 4, .gram = {}};
+  std::vector<float> a(2 * 4, 0.0f);
+  std::vector<float> b = fit_b(job, a).value();
+  for (const float value : b) EXPECT_EQ(value, 0);
+  a[1] = 1;
+  b = fit_b(job, a).value();
+  for (size_t r = 0; r < 5; ++r) {
+    EXPECT_NEAR(b[2 * r], weights[4 * r + 1], 1e-5);
+    EXPECT_EQ(b[2 * r + 1], 0);
+  }
+}
+
 TEST(TruncatedSvd, ZerosGiveZeros) {
   std::vector<float> weights(6 * 4, 0.0f);
   const std::vector<float> no_inputs(4 * 4, 0.0f);

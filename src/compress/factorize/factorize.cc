@@ -108,7 +108,7 @@ class Factorizer {
                     [&](size_t i) { svds[i] = TruncatedSvd::decompose(job_of(targets[i])); });
       for (size_t i = 0; i < targets.size(); ++i) {
         if (!svds[i].ok()) return annotate(svds[i].status(), targets[i].tensor().name);
-        replace(targets[i], *svds[i]);
+        BRISK_RETURN_IF_ERROR(replace(targets[i], *svds[i]));
       }
       return absl::OkStatus();
     });
@@ -160,7 +160,7 @@ class Factorizer {
     return job;
   }
 
-  void replace(const Target& target, const TruncatedSvd& svd) {
+  absl::Status replace(const Target& target, const TruncatedSvd& svd) {
     const Spectrum spectrum = {target.rows(), target.depth(), svd.energies()};
     const int64_t rank = options_.energy.has_value() ? rank_for_energy(spectrum, *options_.energy)
                                                      : ranks_[matrices_.size()];
@@ -169,9 +169,24 @@ class Factorizer {
                          .depth = target.depth(),
                          .rank = rank,
                          .kept_energy = kept_energy(spectrum, rank)});
-    if (rank == kDense) return;
-    const LowRankFactors factors = svd.factors(rank);
+    if (rank == kDense) return absl::OkStatus();
+    LowRankFactors factors = svd.factors(rank);
+    if (!options_.dense) {
+      BRISK_RETURN_IF_ERROR(annotate(round_a(target, factors), target.tensor().name));
+    }
     options_.dense ? store_product(target, factors) : store_factors(target, factors, rank);
+    return absl::OkStatus();
+  }
+
+  // Rounds a as it will be stored, and fits b to what that made of it.
+  absl::Status round_a(const Target& target, LowRankFactors& factors) const {
+    const Format& format = format_of(target.tensor().tensor.dtype);
+    const auto count = std::ssize(factors.a);
+    std::vector<std::byte> stored(static_cast<size_t>(bytes_of(format.dtype, count)));
+    format.encode(factors.a.data(), count, stored.data());
+    format.decode(stored.data(), count, factors.a.data());
+    BRISK_ASSIGN_OR_RETURN(factors.b, fit_b(job_of(target), factors.a));
+    return absl::OkStatus();
   }
 
   void store_product(const Target& target, const LowRankFactors& factors) {

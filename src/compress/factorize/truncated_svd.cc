@@ -133,4 +133,23 @@ LowRankFactors TruncatedSvd::factors(int64_t rank) const {
   return factors;
 }
 
+// b = W G a^T (a G a^T)^-1.
+absl::StatusOr<std::vector<float>> fit_b(const WeightsAndInputs& job, std::span<const float> a) {
+  constexpr double kRidge = 1e-12;  // of components that are zero, whose targets are zero too
+  const int64_t rank = std::ssize(a) / job.depth;
+  const Matrix reduce = Eigen::Map<const Floats>(a.data(), rank, job.depth).cast<double>();
+  const Matrix seen = job.gram.empty() ? reduce : Matrix(reduce * damped_gram(job));  // a G
+  Matrix inner = seen * reduce.transpose();
+  const double mean = inner.trace() / static_cast<double>(rank);
+  inner.diagonal().array() += kRidge * (mean > 0 ? mean : 1);
+  const Eigen::LLT<Matrix> factors(inner);
+  if (!inner.allFinite() || factors.info() != Eigen::Success) {
+    return invalid_input("its factors cannot be fitted to its inputs; raise --damping");
+  }
+  const Matrix fitted = factors.solve(seen * weights_of(job).transpose()).transpose();
+  std::vector<float> b(static_cast<size_t>(job.rows * rank));
+  Eigen::Map<Floats>(b.data(), job.rows, rank) = fitted.cast<float>();
+  return b;
+}
+
 }  // namespace brisk

@@ -48,4 +48,10 @@ class TruncatedSvd {
   std::vector<double> a_, b_;  // (components, depth), (components, rows)
 };
 
+// The b for which b a comes nearest to W, or to what W makes of its inputs, given an a that may not
+// be that of the decomposition (it was rounded, say): least squares, (rows, rank). Components whose
+// row of a is zero get zeros. REQUIRES: `a` is (rank, depth), finite. Errors: InvalidArgument when
+// inputs are not finite.
+absl::StatusOr<std::vector<float>> fit_b(const WeightsAndInputs& job, std::span<const float> a);
+
 }  // namespace brisk
