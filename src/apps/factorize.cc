@@ -1,13 +1,10 @@
 // brisk factorize: a model whose matrices are products of two smaller ones.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "apps/command.h"
-#include "apps/progress.h"
 #include "apps/publish.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -66,24 +63,20 @@ absl::Status factorize(Options& options) {
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }
-  const auto start = std::chrono::steady_clock::now();
   FactorizeResult result;
-  std::optional<QualityReport> quality;
-  {
-    Progress progress(options.out);
-    job.on_progress = [&progress](std::string_view phase, int64_t done, int64_t total) {
-      progress.show_text([&] { return fmt::format("{} {} of {}", phase, done, total); });
-    };
-    const auto make = [&](const std::string& path) -> absl::Status {
-      BRISK_ASSIGN_OR_RETURN(result, factorize_checkpoint(options.in, path, job));
-      return absl::OkStatus();
-    };
-    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  print_published(options.json, to_json(options, result, elapsed.count()),
-                  summary_of(options, result, elapsed.count()), quality);
-  return absl::OkStatus();
+  return make_artefact(
+      {.in = options.in,
+       .out = options.out,
+       .publish = options.publish,
+       .json = options.json,
+       .make = [&](const std::string& path, const ShowStage& show) -> absl::Status {
+         job.on_progress = show;
+         BRISK_ASSIGN_OR_RETURN(result, factorize_checkpoint(options.in, path, job));
+         return absl::OkStatus();
+       },
+       .describe = [&](double seconds) -> Description {
+         return {to_json(options, result, seconds), summary_of(options, result, seconds)};
+       }});
 }
 
 }  // namespace

@@ -1,13 +1,10 @@
 // brisk prune: a model with fewer weights.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "apps/command.h"
-#include "apps/progress.h"
 #include "apps/publish.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -64,6 +61,18 @@ Json to_json(const Options& options, const PruneResult& result, double seconds) 
           {"matrices", matrices}};
 }
 
+std::string summary_of(const Options& options, const StructuredResult& result) {
+  return fmt::format("{}: {} of {} parameters: {} layers of {} channels, {} neurons, {} heads; {}",
+                     options.out, result.parameters, result.parameters_before, result.layers,
+                     result.hidden_size, result.ffn_size, result.heads, human_bytes(result.bytes));
+}
+
+std::string summary_of(const Options& options, const PruneResult& result, double seconds) {
+  return fmt::format("{}: {:.1f} % of the weights that may go are zero, by {}; {}, written in {}",
+                     options.out, 100 * result.sparsity(), options.method,
+                     human_bytes(result.bytes), human_seconds(seconds));
+}
+
 absl::Status prune_whole_structures(Options& options) {
   StructuredOptions& job = options.structures;
   job.calibration = options.prune.calibration;
@@ -73,27 +82,20 @@ absl::Status prune_whole_structures(Options& options) {
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }
-  const auto start = std::chrono::steady_clock::now();
   StructuredResult result;
-  std::optional<QualityReport> quality;
-  {
-    Progress progress(options.out + ": layers");
-    job.on_progress = [&progress](int64_t done, int64_t layers) {
-      progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
-    };
-    const auto make = [&](const std::string& path) -> absl::Status {
-      BRISK_ASSIGN_OR_RETURN(result, prune_structures(options.in, path, job));
-      return absl::OkStatus();
-    };
-    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  const std::string summary =
-      fmt::format("{}: {} of {} parameters: {} layers of {} channels, {} neurons, {} heads; {}",
-                  options.out, result.parameters, result.parameters_before, result.layers,
-                  result.hidden_size, result.ffn_size, result.heads, human_bytes(result.bytes));
-  print_published(options.json, to_json(options, result, elapsed.count()), summary, quality);
-  return absl::OkStatus();
+  return make_artefact(
+      {.in = options.in,
+       .out = options.out,
+       .publish = options.publish,
+       .json = options.json,
+       .make = [&](const std::string& path, const ShowStage& show) -> absl::Status {
+         job.on_progress = [&show](int64_t done, int64_t layers) { show("layers", done, layers); };
+         BRISK_ASSIGN_OR_RETURN(result, prune_structures(options.in, path, job));
+         return absl::OkStatus();
+       },
+       .describe = [&](double seconds) -> Description {
+         return {to_json(options, result, seconds), summary_of(options, result)};
+       }});
 }
 
 absl::Status prune(Options& options) {
@@ -113,27 +115,20 @@ absl::Status prune(Options& options) {
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }
-  const auto start = std::chrono::steady_clock::now();
   PruneResult result;
-  std::optional<QualityReport> quality;
-  {
-    Progress progress(options.out + ": layers");
-    job.on_progress = [&progress](int64_t done, int64_t layers) {
-      progress.show_items(static_cast<uint64_t>(done), static_cast<uint64_t>(layers));
-    };
-    const auto make = [&](const std::string& path) -> absl::Status {
-      BRISK_ASSIGN_OR_RETURN(result, prune_checkpoint(options.in, path, job));
-      return absl::OkStatus();
-    };
-    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  const std::string summary =
-      fmt::format("{}: {:.1f} % of the weights that may go are zero, by {}; {}, written in {}",
-                  options.out, 100 * result.sparsity(), options.method, human_bytes(result.bytes),
-                  human_seconds(elapsed.count()));
-  print_published(options.json, to_json(options, result, elapsed.count()), summary, quality);
-  return absl::OkStatus();
+  return make_artefact(
+      {.in = options.in,
+       .out = options.out,
+       .publish = options.publish,
+       .json = options.json,
+       .make = [&](const std::string& path, const ShowStage& show) -> absl::Status {
+         job.on_progress = [&show](int64_t done, int64_t layers) { show("layers", done, layers); };
+         BRISK_ASSIGN_OR_RETURN(result, prune_checkpoint(options.in, path, job));
+         return absl::OkStatus();
+       },
+       .describe = [&](double seconds) -> Description {
+         return {to_json(options, result, seconds), summary_of(options, result, seconds)};
+       }});
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -158,6 +159,22 @@ absl::StatusOr<Estimate> divergence_with_kv(const std::string& in, const std::st
   BRISK_ASSIGN_OR_RETURN(const auto candidate, load_model(path, load));
   BRISK_ASSIGN_OR_RETURN(const QualityReport report, measure_text(in, candidate, options, dtype));
   return report.text->divergence->kl;
+}
+
+absl::Status make_artefact(const ArtefactJob& job) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto make = [&job](const std::string& path) {
+    Progress progress(job.out + ":");
+    return job.make(path, [&progress](std::string_view stage, int64_t done, int64_t total) {
+      progress.show_text([&] { return fmt::format("{} {} of {}", stage, done, total); });
+    });
+  };
+  BRISK_ASSIGN_OR_RETURN(const std::optional<QualityReport> quality,
+                         publish(job.in, job.out, job.publish, make));
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  BRISK_ASSIGN_OR_RETURN(const Description made, job.describe(elapsed.count()));
+  print_published(job.json, made.facts, made.summary, quality);
+  return absl::OkStatus();
 }
 
 void print_published(bool as_json, Json facts, const std::string& summary,

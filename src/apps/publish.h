@@ -5,9 +5,11 @@
 #include <absl/status/statusor.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "apps/eval_suites.h"
 #include "base/json.h"
@@ -44,6 +46,26 @@ absl::StatusOr<std::optional<QualityReport>> publish(
 // the text. REQUIRES: there is one, and the vocabulary is the same.
 absl::StatusOr<Estimate> divergence_with_kv(const std::string& in, const std::string& path,
                                             const PublishOptions& options, KvDType dtype);
+
+// What a command says of what it made: an object for scripts, and a line for people.
+struct Description {
+  Json facts;
+  std::string summary;
+};
+
+using ShowStage = std::function<void(std::string_view stage, int64_t done, int64_t total)>;
+
+// A command that makes a checkpoint of another.
+struct ArtefactJob {
+  std::string in, out;
+  PublishOptions publish;
+  bool json = false;
+  std::function<absl::Status(const std::string& path, const ShowStage& show)> make;
+  std::function<absl::StatusOr<Description>(double seconds)> describe;  // once it is published
+};
+
+// Publishes it, shows how far it is meanwhile, and prints what came of it.
+absl::Status make_artefact(const ArtefactJob& job);
 
 // What was made and measured: an object for scripts, or lines for people that begin with `summary`.
 void print_published(bool as_json, Json facts, const std::string& summary,

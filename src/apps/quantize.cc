@@ -1,7 +1,6 @@
 // brisk quantize: a model's weights in fewer bits.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,7 +8,6 @@
 #include <utility>
 
 #include "apps/command.h"
-#include "apps/progress.h"
 #include "apps/publish.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -125,34 +123,28 @@ absl::Status quantize(Options& options) {
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }
-  const auto start = std::chrono::steady_clock::now();
-  QuantizeResult result;
-  std::optional<QualityReport> quality;
   options.publish.tokenizer = job.tokenizer_path;
   options.publish.threads = job.threads;
   job.work_directory = work_directory_of(options.out);
-  {
-    Progress progress(options.out);
-    job.on_progress = [&](std::string_view stage, int64_t done, int64_t total) {
-      progress.show_text(
-          [&] { return fmt::format("{}: {} {} of {}", options.out, stage, done, total); });
-    };
-    const auto make = [&](const std::string& path) -> absl::Status {
-      BRISK_ASSIGN_OR_RETURN(result, quantize_checkpoint(options.in, path, job));
-      return absl::OkStatus();
-    };
-    BRISK_ASSIGN_OR_RETURN(quality, publish(options.in, options.out, options.publish, make));
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  BRISK_ASSIGN_OR_RETURN(const std::optional<KvDivergence> kl, measure_kv(options));
-  Json facts = to_json(options, result, elapsed.count());
-  std::string summary = summary_of(options, result, elapsed.count());
-  if (!options.kv.empty()) {
-    facts["kv_calibration"] = kv_json(options, result, kl);
-    summary += kv_text(options, result, kl);
-  }
-  print_published(options.json, std::move(facts), summary, quality);
-  return absl::OkStatus();
+  QuantizeResult result;
+  return make_artefact(
+      {.in = options.in,
+       .out = options.out,
+       .publish = options.publish,
+       .json = options.json,
+       .make = [&](const std::string& path, const ShowStage& show) -> absl::Status {
+         job.on_progress = show;
+         BRISK_ASSIGN_OR_RETURN(result, quantize_checkpoint(options.in, path, job));
+         return absl::OkStatus();
+       },
+       .describe = [&](double seconds) -> absl::StatusOr<Description> {
+         Description made{to_json(options, result, seconds), summary_of(options, result, seconds)};
+         if (options.kv.empty()) return made;
+         BRISK_ASSIGN_OR_RETURN(const std::optional<KvDivergence> kl, measure_kv(options));
+         made.facts["kv_calibration"] = kv_json(options, result, kl);
+         made.summary += kv_text(options, result, kl);
+         return made;
+       }});
 }
 
 }  // namespace

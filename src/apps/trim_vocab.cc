@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "apps/command.h"
@@ -33,21 +32,23 @@ absl::Status trim(Options& options) {
   options.publish.tokenizer = options.tokenizer;
   options.publish.same_vocabulary = false;
   TrimResult result;
-  const auto make = [&](const std::string& path) -> absl::Status {
-    BRISK_ASSIGN_OR_RETURN(result, trim_vocab(options.in, path, texts, options.tokenizer));
-    return absl::OkStatus();
-  };
-  BRISK_ASSIGN_OR_RETURN(const std::optional<QualityReport> quality,
-                         publish(options.in, options.out, options.publish, make));
-  const Json facts = {{"out", options.out},
-                      {"bytes", result.bytes},
-                      {"tokens_before", result.tokens_before},
-                      {"tokens", result.tokens}};
-  print_published(options.json, facts,
-                  fmt::format("{}: {} of {} tokens, {}", options.out, result.tokens,
-                              result.tokens_before, human_bytes(result.bytes)),
-                  quality);
-  return absl::OkStatus();
+  return make_artefact({.in = options.in,
+                        .out = options.out,
+                        .publish = options.publish,
+                        .json = options.json,
+                        .make = [&](const std::string& path, const ShowStage&) -> absl::Status {
+                          BRISK_ASSIGN_OR_RETURN(
+                              result, trim_vocab(options.in, path, texts, options.tokenizer));
+                          return absl::OkStatus();
+                        },
+                        .describe = [&](double) -> Description {
+                          return {{{"out", options.out},
+                                   {"bytes", result.bytes},
+                                   {"tokens_before", result.tokens_before},
+                                   {"tokens", result.tokens}},
+                                  fmt::format("{}: {} of {} tokens, {}", options.out, result.tokens,
+                                              result.tokens_before, human_bytes(result.bytes))};
+                        }});
 }
 
 }  // namespace
