@@ -167,12 +167,12 @@ TEST(LoadRun, GivesUpOnAServerThatSaysNothing) {
 
 TEST(LoadRun, CountsEventsThatArriveTogether) {
   FakeOpenAi server([](int, const FakeRequest&) {
-    return FakeAnswer{.gap_s = 0.02, .tokens = 9, .tokens_per_write = 3};
+    return FakeAnswer{.gap_s = 0.1, .tokens = 9, .tokens_per_write = 3};
   });
   const LoadReport report = run(options_for(server), closed_loop(2));
   EXPECT_EQ(report.itl.count, 16);
-  EXPECT_LT(report.itl.median, 0.01) << "two of three gaps are none";
-  EXPECT_GE(report.itl.max, 0.02);
+  EXPECT_LT(report.itl.median, 0.05) << "two of three gaps are none";
+  EXPECT_GE(report.itl.max, 0.05) << "less than the gap when this process had to wait";
 }
 
 TEST(LoadRun, AsksForExactLengthsAndSendsTheKey) {
