@@ -143,7 +143,7 @@ class Compression(unittest.TestCase):
               "--threads", 2)
         return self.path / out
 
-    def test_wanda_removes_the_weights_that_the_paper_removes(self):
+    def test_wanda_removes_the_lowest_of_the_papers_scores(self):
         pruned = self.read(self.run_brisk("prune", "wanda", "--method", "wanda"))[V]
         score = np.abs(self.tensors[V]) * np.sqrt(np.diag(self.gram))
         order = np.argsort(score, axis=None)

@@ -17,9 +17,8 @@ namespace brisk {
 enum class PruneMethod : uint8_t {
   kMagnitude,        // the smallest weights of each matrix
   kGlobalMagnitude,  // the smallest of all layers
-  kWanda,  // by |w| times the norm of its input, among all of a matrix: the variant per layer of
-           // Sun, Liu, Bair, Kolter 2023 (arXiv 2306.11695, section 5), which also beats magnitude
-           // where rows matter unequally
+  kWanda,  // by |w| times the norm of its input (Sun, Liu, Bair, Kolter 2023, arXiv 2306.11695);
+           // among all of a matrix, not row by row: docs/compression.md says why
   kSparseGpt,  // see sparsegpt.h
 };
 
