@@ -107,6 +107,8 @@ Decoder::Decoder(const Model& model, const KernelTable& kernels, ThreadTeam& tea
             .slots = model.spec.rank_max > 0 ? 1 + kSharedInputMax : 1,
             .rank = model.spec.rank_max,
             .head_dim = model.spec.head_dim,
+            .heads = model.spec.heads,
+            .context = model.spec.context_length,
             .reorders = model.weights.reorders}),
       lora_(kernels),
       options_(options) {

@@ -40,6 +40,7 @@ class KvRounding {
     const int32_t block = 0;
     attention_({.q = zeros_.data(),
                 .q_stride = dim_,
+                .rows = 1,
                 .heads = 1,
                 .head_dim = dim_,
                 .value_stride = round_up<int64_t>(dim_, 16),
@@ -47,12 +48,15 @@ class KvRounding {
                 .keys = keys_.data(),
                 .values = values_.data(),
                 .block_bytes = 0,
-                .first = 0,
-                .last = 0,
+                .position = 0,
+                .window = 0,
+                .segment = 0,
+                .segment_end = 1,
                 .scale = 1,
                 .softcap = 0,
                 .out = out,
                 .out_stride = dim_,
+                .partials = nullptr,
                 .scratch = scratch_.data()});
   }
 

@@ -132,7 +132,10 @@ CpuOps::CpuOps(const KernelTable& kernels, int members, const Sizes& sizes)
     : kernels_(kernels),
       panel_floats_(kDecodedColumns * sizes.depth),
       attention_floats_(attention_scratch_floats(sizes.head_dim)),
-      scratch_(static_cast<size_t>(members)) {
+      scratch_(static_cast<size_t>(members)),
+      partials_floats_(members > 1 ? attention_partials(sizes) : 0),
+      partials_(std::make_unique_for_overwrite<float[]>(static_cast<size_t>(partials_floats_))),
+      parts_done_(static_cast<size_t>(kAttentionTasksOfMember * members)) {
   const auto depth_of = [&sizes](int64_t slot) { return slot == 0 ? sizes.depth : sizes.rank; };
   if (kernels.tiles != nullptr) {
     const int64_t rows = round_up<int64_t>(sizes.rows, kTileRowBlock);
@@ -387,71 +390,6 @@ void CpuOps::linear_unpacked(Worker worker, const LinearOp& op, Range columns) {
         args.panels = panel;
         args.panel_bytes = panel_bytes(layout.dense, depth);
         kernels_.panels->linear[static_cast<size_t>(layout.dense)](args);
-      }
-    }
-  }
-}
-
-void CpuOps::attention(Worker worker, const AttentionOp& op) {
-  // One task is one row and KV head; whoever is free takes the next, since rows differ in length.
-  const int64_t rows = op.q.rows;
-  const int64_t tasks = rows * op.kv.kv_heads;
-  size_t slice = 0;
-  for (int64_t task = next_attention_task_.fetch_add(1, std::memory_order_relaxed); task < tasks;
-       task = next_attention_task_.fetch_add(1, std::memory_order_relaxed)) {
-    const int64_t row = task % rows;
-    const int kv_head = static_cast<int>(task / rows);
-    if (op.slices[slice].row_begin > row) slice = 0;
-    while (op.slices[slice].row_end <= row) ++slice;
-    attend_row(worker, op, op.slices[slice], row, kv_head);
-  }
-}
-
-void CpuOps::attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,
-                        int kv_head) {
-  const int64_t group = op.heads / op.kv.kv_heads;
-  const int64_t position = slice.first_position + row - slice.row_begin;
-  const int64_t dim = op.kv.head_dim;
-  AttentionArgs args = {};
-  args.q_stride = dim;
-  args.head_dim = dim;
-  args.value_stride = (dim + 15) / 16 * 16;
-  args.blocks = slice.blocks.data();
-  args.keys = op.kv.keys + kv_head * op.kv.head_bytes_keys;
-  args.values = op.kv.values + kv_head * op.kv.head_bytes_values;
-  args.block_bytes = op.kv.block_bytes;
-  args.first = op.sliding_window > 0 ? std::max<int64_t>(0, position - op.sliding_window + 1) : 0;
-  args.last = position;
-  args.scale = op.scale;
-  args.softcap = op.softcap;
-  args.out_stride = dim;
-  args.scratch = scratch_[static_cast<size_t>(worker.index)].data();
-  for (int64_t head = 0; head < group; head += kAttentionHeadsMax) {
-    const int64_t offset = (kv_head * group + head) * dim;
-    args.q = op.q.row(row) + offset;
-    args.out = op.out.row(row) + offset;
-    args.heads = std::min<int64_t>(kAttentionHeadsMax, group - head);
-    kernels_.attention[static_cast<size_t>(op.kv.element)](args);
-  }
-}
-
-void CpuOps::append_kv(Worker worker, const KvLayer& kv, std::span<const SliceView> slices,
-                       ConstMatView k, ConstMatView v) const {
-  const Range mine = worker.share(k.rows);
-  const auto append = kernels_.kv_append[static_cast<size_t>(kv.element)];
-  for (const SliceView& slice : slices) {
-    for (int64_t row = std::max(mine.begin, slice.row_begin);
-         row < std::min(mine.end, slice.row_end); ++row) {
-      const int64_t position = slice.first_position + row - slice.row_begin;
-      const int64_t block = slice.blocks[static_cast<size_t>(position / kKvBlockTokens)];
-      for (int head = 0; head < kv.kv_heads; ++head) {
-        append({.key = k.row(row) + head * kv.head_dim,
-                .value = v.row(row) + head * kv.head_dim,
-                .head_dim = kv.head_dim,
-                .value_stride = (kv.head_dim + 15) / 16 * 16,
-                .keys = kv.keys + block * kv.block_bytes + head * kv.head_bytes_keys,
-                .values = kv.values + block * kv.block_bytes + head * kv.head_bytes_values,
-                .slot = position % kKvBlockTokens});
       }
     }
   }

@@ -77,6 +77,8 @@ class CpuOps {
     int64_t slots = 1;  // inputs that are loaded at a time; those after the first...
     int64_t rank = 0;   // ...are no deeper than this
     int64_t head_dim = 0;
+    int64_t heads = 0;
+    int64_t context = 0;    // tokens of a sequence at most
     bool reorders = false;  // some weights have their inputs in another order
   };
   CpuOps(const KernelTable& kernels, int members, const Sizes& sizes);
@@ -93,7 +95,7 @@ class CpuOps {
   // REQUIRES: keys and values of all slices' rows are in the cache and synced, and
   // begin_attention() was called since the last attention(), by one member, and synced.
   void attention(Worker worker, const AttentionOp& op);
-  void begin_attention() { next_attention_task_.store(0, std::memory_order_relaxed); }
+  void begin_attention();
 
   // Appends rows of k and v (rows, kv_heads * head_dim) to the cache. Shares rows.
   void append_kv(Worker worker, const KvLayer& kv, std::span<const SliceView> slices,
@@ -102,6 +104,9 @@ class CpuOps {
   static void rope_row(const RopeOp& op, int64_t row);
 
  private:
+  // Fewer attention tasks than these are cut into parts, if they are long.
+  static constexpr int64_t kAttentionTasksOfMember = 2;
+
   // Memory for rows that are rounded to int8 (QuantizedRows).
   struct RoundedRows {
     void resize(size_t groups);
@@ -123,14 +128,21 @@ class CpuOps {
   void linear_f32(const LinearOp& op, const float* weights, Range columns) const;
   void linear_direct(const LinearOp& op, LinearKernel kernel, Range columns) const;
   void linear_decoded(Worker worker, const LinearOp& op, Range columns);
-  void attend_row(Worker worker, const AttentionOp& op, const SliceView& slice, int64_t row,
-                  int kv_head);
+  // Floats that a sequence's partial results take: more is not kept for any number of sequences.
+  static int64_t attention_partials(const Sizes& sizes);
+  // False where nothing can be cut; nothing is done then.
+  bool attend_in_parts(Worker worker, const AttentionOp& op);
+  int64_t next_task() { return next_attention_task_.fetch_add(1, std::memory_order_relaxed); }
 
   const KernelTable& kernels_;
   const int64_t panel_floats_;
   const int64_t attention_floats_;
   std::vector<std::vector<float>> scratch_;  // one per member
   std::atomic<int64_t> next_attention_task_{0};
+  // Results of segments that several members work on (AttentionArgs::partials).
+  const int64_t partials_floats_;
+  const std::unique_ptr<float[]> partials_;  // touched only where it is needed
+  std::vector<std::atomic<int64_t>> parts_done_;
 
   std::vector<RoundedRows> inputs_;     // (slots): as int8
   std::vector<RoundedRows> reordered_;  // a few of its rows in a weight's order, for each member

@@ -285,31 +285,47 @@ Cache fill_cache(const KernelTable& kernels, KvElement element, int64_t dim,
   return cache;
 }
 
+// `rows` positions from `position` on, each seeing the last `window` up to its own (0: all).
 struct Query {
-  int64_t heads, first, last;
+  int64_t heads, rows, position, window;
   float softcap;
+
+  int64_t first_seen(int64_t row) const {
+    return window > 0 ? std::max<int64_t>(0, position + row - window + 1) : 0;
+  }
 };
+
+AttentionArgs attention_args(const Cache& cache, const Query& query, const float* q, float* out,
+                             float* scratch) {
+  constexpr int64_t kSegment = kKvSegmentBlocks * kKvBlockTokens;
+  return {.q = q,
+          .q_stride = query.heads * cache.dim,
+          .rows = query.rows,
+          .heads = query.heads,
+          .head_dim = cache.dim,
+          .value_stride = cache.value_stride,
+          .blocks = cache.table.data(),
+          .keys = cache.keys.data(),
+          .values = cache.values.data(),
+          .block_bytes = cache.block_bytes,
+          .position = query.position,
+          .window = query.window,
+          .segment = query.first_seen(0) / kSegment,
+          .segment_end = (query.position + query.rows - 1) / kSegment + 1,
+          .scale = 0.25f,
+          .softcap = query.softcap,
+          .out = out,
+          .out_stride = query.heads * cache.dim,
+          .partials = nullptr,
+          .scratch = scratch};
+}
 
 std::vector<float> attend(const KernelTable& kernels, const Cache& cache, const Query& query,
                           const std::vector<float>& q) {
   std::vector<float> out(q.size());
   std::vector<float> scratch(static_cast<size_t>(attention_scratch_floats(cache.dim)));
-  kernels.attention[static_cast<size_t>(cache.element)]({.q = q.data(),
-                                                         .q_stride = cache.dim,
-                                                         .heads = query.heads,
-                                                         .head_dim = cache.dim,
-                                                         .value_stride = cache.value_stride,
-                                                         .blocks = cache.table.data(),
-                                                         .keys = cache.keys.data(),
-                                                         .values = cache.values.data(),
-                                                         .block_bytes = cache.block_bytes,
-                                                         .first = query.first,
-                                                         .last = query.last,
-                                                         .scale = 0.25f,
-                                                         .softcap = query.softcap,
-                                                         .out = out.data(),
-                                                         .out_stride = cache.dim,
-                                                         .scratch = scratch.data()});
+  kernels.attention[static_cast<size_t>(cache.element)](
+      attention_args(cache, query, q.data(), out.data(), scratch.data()));
   return out;
 }
 
@@ -446,7 +462,8 @@ TEST_P(Kernels, Int4ElementsAreTheNearestOfTheirGroup) {
                    .table = {0},
                    .keys = {block.keys.begin(), block.keys.end()},
                    .values = {block.values.begin(), block.values.end()}};
-    const auto out = attend(table(), cache, {.heads = 1, .first = 0, .last = 15, .softcap = 0}, q);
+    const auto out = attend(table(), cache,
+                            {.heads = 1, .rows = 1, .position = 15, .window = 0, .softcap = 0}, q);
     for (size_t d = 0; d < exact.size(); ++d) EXPECT_NEAR(out[d], exact[d], 1e-4) << d;
   }
 }
@@ -478,21 +495,23 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
       const Cache scalar = fill_cache(kKernelsScalar, element, dim, k, v);
       ASSERT_EQ(mine.keys, scalar.keys);
       ASSERT_EQ(mine.values, scalar.values);
-      for (const Query& query : {Query{1, 0, 0, 0}, Query{3, 0, 255, 0}, Query{7, 0, 256, 0},
-                                 Query{16, 0, 529, 50}, Query{2, 300, 410, 0}}) {
-        const auto q = gaussians(rng, query.heads * dim);
+      for (const Query& query :
+           {Query{1, 1, 0, 0, 0}, Query{3, 1, 255, 0, 0}, Query{7, 2, 255, 0, 0},
+            Query{16, 1, 529, 0, 50}, Query{2, 5, 406, 111, 0}}) {
+        const auto q = gaussians(rng, query.rows * query.heads * dim);
         const auto out = attend(table(), mine, query, q);
         ASSERT_TRUE(same_bits(out, attend(kKernelsScalar, scalar, query, q)))
-            << "dim " << dim << " last " << query.last;
+            << "dim " << dim << " position " << query.position;
         const double tolerance = element == KvElement::kF32    ? 2e-5
                                  : element == KvElement::kInt4 ? 0.4
                                  : element == KvElement::kFp8  ? 0.25
                                  : element == KvElement::kInt8 ? 0.05
                                                                : 0.02;
-        for (int64_t h = 0; h < query.heads; ++h) {
+        for (int64_t h = 0; h < query.rows * query.heads; ++h) {
+          const int64_t row = h / query.heads;
           std::vector<double> exact(static_cast<size_t>(dim));
           double total = 0;
-          for (int64_t t = query.first; t <= query.last; ++t) {
+          for (int64_t t = query.first_seen(row); t <= query.position + row; ++t) {
             double score = 0;
             for (int64_t d = 0; d < dim; ++d) {
               score +=
@@ -512,6 +531,54 @@ TEST_P(Kernels, AttentionEqualsTheScalarOneAndIsRight) {
           }
         }
       }
+    }
+  }
+}
+
+// However many positions ask together, and however their segments are shared out. What a position
+// does not see may be infinite.
+TEST_P(Kernels, AttentionOfAPositionDependsNeitherOnItsNeighboursNorOnParts) {
+  Rng rng(16);
+  const int64_t dim = 40, tokens = 800;
+  const auto k = gaussians(rng, tokens * dim);
+  auto v = gaussians(rng, tokens * dim);
+  for (const int64_t t : {100, 530, 779}) v[static_cast<size_t>(t * dim + 3)] = INFINITY;
+  for (const KvElement element :
+       {KvElement::kF32, KvElement::kBF16, KvElement::kInt8, KvElement::kInt4}) {
+    const Cache cache = fill_cache(table(), element, dim, k, v);
+    for (const Query& query : {Query{1, 11, 520, 0, 0}, Query{4, 8, 250, 0, 30},
+                               Query{3, 9, 505, 300, 0}, Query{2, 8, 773, 6, 0}}) {
+      const int64_t width = query.heads * dim;
+      const auto q = gaussians(rng, query.rows * width);
+      const auto together = attend(table(), cache, query, q);
+      std::vector<float> alone;
+      for (int64_t row = 0; row < query.rows; ++row) {
+        const Query one = {query.heads, 1, query.position + row, query.window, query.softcap};
+        const auto from = q.begin() + row * width;
+        const auto out = attend(table(), cache, one, {from, from + width});
+        alone.insert(alone.end(), out.begin(), out.end());
+      }
+      EXPECT_TRUE(same_bits(together, alone))
+          << static_cast<int>(element) << " at " << query.position;
+
+      std::vector<float> merged(q.size());
+      std::vector<float> scratch(static_cast<size_t>(attention_scratch_floats(dim)));
+      AttentionArgs args = attention_args(cache, query, q.data(), merged.data(), scratch.data());
+      const int64_t segment_floats =
+          query.rows * query.heads * attention_partial_floats(cache.value_stride);
+      std::vector<float> partials(
+          static_cast<size_t>((args.segment_end - args.segment) * segment_floats), NAN);
+      args.partials = partials.data();
+      for (int64_t s = args.segment_end - 1; s >= args.segment; --s) {
+        AttentionArgs part = args;
+        part.partials += (s - args.segment) * segment_floats;
+        part.segment = s;
+        part.segment_end = s + 1;
+        table().attention[static_cast<size_t>(element)](part);
+      }
+      table().merge_attention(args);
+      EXPECT_TRUE(same_bits(merged, together))
+          << static_cast<int>(element) << " at " << query.position;
     }
   }
 }

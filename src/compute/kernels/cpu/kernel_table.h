@@ -106,34 +106,44 @@ constexpr KvHeadBytes kv_head_bytes(KvElement element, int64_t head_dim) {
 // Floating-point operations of one iteration of KernelTable::multiply_add: 16 lanes, 8 chains.
 constexpr int64_t kMultiplyAddFlops = 2 * 16 * 8;
 
-constexpr int kKvSegmentBlocks = 16;    // blocks whose softmax is computed together
-constexpr int kAttentionHeadsMax = 16;  // query heads of one call
+constexpr int kKvSegmentBlocks = 16;  // blocks whose softmax is computed together
 
-// Attention of one query position for the query heads that share one KV head.
+// Attention of consecutive positions of a sequence, for the query heads that share one KV head.
 // In a block, keys lie transposed, (head_dim, 16 tokens), and values as (16 tokens, value_stride);
 // int4 as KvElement says.
 struct AttentionArgs {
-  const float* q;  // (heads, head_dim), head h at q + h * q_stride
+  const float* q;  // (rows, heads, head_dim), row r at q + r * q_stride
   int64_t q_stride;
-  int64_t heads;  // <= kAttentionHeadsMax
+  int64_t rows;
+  int64_t heads;
   int64_t head_dim;
   int64_t value_stride;   // head_dim rounded up to 16
   const int32_t* blocks;  // block table of the sequence
   const void* keys;       // block b begins at keys + b * block_bytes
   const void* values;
   int64_t block_bytes;
-  int64_t first;  // first position that is seen
-  int64_t last;   // the query's own position; everything up to it is in the cache
+  int64_t position;  // of the first row; everything up to the last row's is in the cache
+  int64_t window;    // positions that a query sees, of which its own is the last; 0: all
+  int64_t segment;   // of those that the rows see: all, or some with `partials`
+  int64_t segment_end;
   float scale;
   float softcap;  // 0: none
-  float* out;     // (heads, head_dim), head h at out + h * out_stride
+  float* out;     // (rows, heads, head_dim), row r at out + r * out_stride
   int64_t out_stride;
+  // (segments, rows * heads, attention_partial_floats()) or null: results of the segments, which
+  // KernelTable::merge_attention makes `out` of, instead of `out`.
+  float* partials;
   float* scratch;  // attention_scratch_floats(head_dim)
 };
+// A partial result: the maximum of the scores and the sum of the exponentials, in the first of 16
+// floats, and the weighted values.
+constexpr int64_t attention_partial_floats(int64_t value_stride) { return 16 + value_stride; }
+constexpr int kAttentionQueriesTogetherMax = 8;  // of attention_body.h
 constexpr int64_t attention_scratch_floats(int64_t head_dim) {
-  // Scores; partial and running results; a block's scaled weights, and sums of the query.
-  return kAttentionHeadsMax * (kKvSegmentBlocks * kKvBlockTokens + 2 * (head_dim + 16) +
-                               kKvBlockTokens + head_dim / kKvInt4Group + 1);
+  // Scores; partial and merged results; a block's scaled weights; the query and its sums.
+  return kAttentionQueriesTogetherMax *
+         (kKvSegmentBlocks * kKvBlockTokens + attention_partial_floats(head_dim + 16) +
+          (head_dim + 16) + kKvBlockTokens + head_dim + head_dim / kKvInt4Group + 1);
 }
 
 // Writes one token's key and value of one KV head into its slot of a block.
@@ -201,6 +211,7 @@ struct KernelTable {
 
   void (*kv_append[kKvElementCount])(const KvAppendArgs&);
   void (*attention[kKvElementCount])(const AttentionArgs&);
+  void (*merge_attention)(const AttentionArgs&);
 };
 
 extern const KernelTable kKernelsScalar;

@@ -5,6 +5,7 @@
 #include "compute/kernels/cpu/low_rank_body.h"
 #include "compute/kernels/cpu/elementwise_body.h"
 #include "compute/kernels/cpu/kv_append_body.h"
+#include "compute/kernels/cpu/attention_partials_body.h"
 #include "compute/kernels/cpu/attention_body.h"
 #include "compute/kernels/cpu/measure_body.h"
 #include "compute/kernels/cpu/vocabulary_body.h"

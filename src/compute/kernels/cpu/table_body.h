@@ -43,6 +43,7 @@ constexpr KernelTable BRISK_ISA_TABLE = {
                   kv_append<Fp8Kv>, kv_append_int4},
     .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>, attention<Int8Kv>,
                   attention<Fp8Kv>, attention<Int4Kv>},
+    .merge_attention = merge_attention,
 };
 
 }  // namespace brisk

@@ -17,6 +17,7 @@ constexpr Isa kIsa = Isa::kAvx2;
 constexpr int kTileRows = 3;
 constexpr int kTileCols = 2;
 constexpr int kDirectRows = 3;
+constexpr int kQueriesTogether = 4;  // of attention
 
 struct Vec {
   __m256 lo, hi;

@@ -17,6 +17,7 @@ constexpr Isa kIsa = Isa::kAvx512;
 constexpr int kTileRows = 6;
 constexpr int kTileCols = 4;
 constexpr int kDirectRows = 4;
+constexpr int kQueriesTogether = 8;  // of attention
 
 struct Vec {
   __m512 v;

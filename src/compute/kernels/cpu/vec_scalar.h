@@ -16,6 +16,7 @@ constexpr Isa kIsa = Isa::kScalar;
 constexpr int kTileRows = 1;
 constexpr int kTileCols = 2;
 constexpr int kDirectRows = 1;
+constexpr int kQueriesTogether = 4;  // of attention
 constexpr int kLanes = 16;
 
 struct Vec {
