@@ -42,7 +42,16 @@ def bench(brisk, path, tests, batches=(1,), isa=None, repetitions=5):
 
 def row(label, result):
     share = f"{100 * result['fraction_of_limit']:.0f} % of {result['bound']}"
-    return f"| {label} | {result['tokens_per_s']:.1f} | {result['limit']:.1f} | {share} |"
+    if result["bound"] == "memory":
+        limits = f"{result['read_bytes_per_s'] / 1e9:.1f} GB/s"
+    else:
+        integers = {result["int8_ops_per_s"], result["int4_ops_per_s"]}
+        limits = " and ".join(f"{ops / 1e9:.0f}" for ops in sorted(integers)) + " GOP/s, "
+        limits += f"{result['flops_per_s'] / 1e9:.0f} GFLOP/s"
+        if result["bf16_tile_ops_per_s"] > 0:
+            limits += f", tiles {result['bf16_tile_ops_per_s'] / 1e9:.0f} GFLOP/s"
+    speeds = f"{result['tokens_per_s']:.1f} | {result['limit']:.1f}"
+    return f"| {label} | {speeds} | {share} | {limits} |"
 
 
 def start_seconds(brisk, path):
@@ -58,10 +67,10 @@ def start_seconds(brisk, path):
 
 def measure(brisk, directory, repetitions):
     models = {name: model(brisk, directory, name) for name in FORMATS}
-    lines, notes = [], []
+    lines, first = [], None
     for name, path in models.items():
         results = bench(brisk, path, ["pp512", "tg128", "tg128@2048"], repetitions=repetitions)
-        notes.append((name, results[0]))
+        first = first or results[0]
         for result in results:
             lines.append(row(f"{name} {result['test']}", result))
     q4 = models["q4_0"]
@@ -74,7 +83,7 @@ def measure(brisk, directory, repetitions):
             times = result["tokens_per_s"] / single
             lines.append(row(f"{name} {result['test']}, {result['batch']} sequences "
                              f"({times:.1f} times one)", result))
-    for isa in sorted({"avx2", "avx512"} - {notes[0][1]["isa"]}):
+    for isa in sorted({"avx2", "avx512"} - {first["isa"]}):
         for name in ["q4_0", "q8_0", "bf16"]:
             try:
                 results = bench(brisk, models[name], ["pp512", "tg64"], isa=isa,
@@ -86,26 +95,21 @@ def measure(brisk, directory, repetitions):
     if not compiled.exists():
         subprocess.run([brisk, "compile", q4, compiled], check=True, capture_output=True)
     start = start_seconds(brisk, compiled)
-    return lines, notes, start
+    return lines, first, start
 
 
-def render(lines, notes, start, repetitions):
-    first = notes[0][1]
+def render(lines, first, start, repetitions):
     text = [
         BEGIN,
-        f"{first['isa']}, {first['threads']} threads, medians of {repetitions}. The limits that the runs measured:",
+        f"{first['isa']}, {first['threads']} threads, medians of {repetitions}; the limits as they were around each test's runs.",
         "",
-        "| run | read | int8 | int4 | f32 |",
+        "| test | tokens/s | limit | reached | limits |",
         "|---|---|---|---|---|",
+        *lines,
+        "",
+        f"Start to first token of the compiled q4_0 model, the whole command: {start:.2f} s.",
+        END,
     ]
-    for name, result in notes:
-        text.append(f"| {name} | {result['read_bytes_per_s'] / 1e9:.1f} GB/s "
-                    f"| {result['int8_ops_per_s'] / 1e9:.0f} GOP/s "
-                    f"| {result['int4_ops_per_s'] / 1e9:.0f} GOP/s "
-                    f"| {result['flops_per_s'] / 1e9:.0f} GFLOP/s |")
-    text += ["", "| test | tokens/s | limit | reached |", "|---|---|---|---|", *lines, "",
-             f"Start to first token of the compiled q4_0 model, the whole command: {start:.2f} s.",
-             END]
     return "\n".join(text)
 
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/command.h"
@@ -40,11 +41,11 @@ Json to_json(const Model& model, const BenchReport& report) {
                     {"limit", result.limit},
                     {"fraction_of_limit", result.fraction_of_limit},
                     {"bound", result.bound},
-                    {"read_bytes_per_s", report.limits.read_bytes_per_s},
-                    {"int8_ops_per_s", report.limits.int8_ops_per_s},
-                    {"int4_ops_per_s", report.limits.int4_ops_per_s},
-                    {"bf16_tile_ops_per_s", report.limits.bf16_tile_ops_per_s},
-                    {"flops_per_s", report.limits.flops_per_s},
+                    {"read_bytes_per_s", result.limits.read_bytes_per_s},
+                    {"int8_ops_per_s", result.limits.int8_ops_per_s},
+                    {"int4_ops_per_s", result.limits.int4_ops_per_s},
+                    {"bf16_tile_ops_per_s", result.limits.bf16_tile_ops_per_s},
+                    {"flops_per_s", result.limits.flops_per_s},
                     {"weight_bytes", report.weight_bytes},
                     {"sparse_bytes", sparse.bytes},
                     {"sparse_dense_bytes", sparse.dense_bytes},
@@ -52,6 +53,24 @@ Json to_json(const Model& model, const BenchReport& report) {
                     {"isa", report.isa}});
   }
   return list;
+}
+
+// What the limit is made of, as it was around the test.
+std::string bound_text(const BenchResult& result) {
+  const MachineLimits& limits = result.limits;
+  if (result.bound == std::string_view("memory")) {
+    return fmt::format("memory, {}/s", human_bytes(static_cast<uint64_t>(limits.read_bytes_per_s)));
+  }
+  std::string text =
+      fmt::format("arithmetic, int8 {}OP/s, f32 {}FLOP/s", human_count(limits.int8_ops_per_s),
+                  human_count(limits.flops_per_s));
+  if (limits.int4_ops_per_s != limits.int8_ops_per_s) {
+    text += fmt::format(", int4 {}OP/s", human_count(limits.int4_ops_per_s));
+  }
+  if (limits.bf16_tile_ops_per_s > 0) {
+    text += fmt::format(", bf16 tiles {}FLOP/s", human_count(limits.bf16_tile_ops_per_s));
+  }
+  return text;
 }
 
 void print_table(const Model& model, const BenchReport& report) {
@@ -62,17 +81,13 @@ void print_table(const Model& model, const BenchReport& report) {
                human_bytes(static_cast<uint64_t>(sparse.bytes)),
                human_bytes(static_cast<uint64_t>(sparse.dense_bytes)));
   }
-  fmt::print("measured limits: read {}/s, int8 {}OP/s, int4 {}OP/s, f32 {}FLOP/s\n\n",
-             human_bytes(static_cast<uint64_t>(report.limits.read_bytes_per_s)),
-             human_count(report.limits.int8_ops_per_s), human_count(report.limits.int4_ops_per_s),
-             human_count(report.limits.flops_per_s));
-  fmt::print("{:<14} {:>5} {:>12} {:>22} {:>12} {:>9}\n", "test", "batch", "tokens/s", "min - max",
-             "limit", "fraction");
+  fmt::print("\n{:<14} {:>5} {:>12} {:>22} {:>12} {:>9}\n", "test", "batch", "tokens/s",
+             "min - max", "limit", "fraction");
   for (const BenchResult& result : report.results) {
     fmt::print("{:<14} {:>5} {:>12.1f} {:>22} {:>12.1f} {:>8.1f}%  of {}\n", result.name,
                result.batch, result.tokens_per_s,
                fmt::format("{:.1f} - {:.1f}", result.tokens_per_s_min, result.tokens_per_s_max),
-               result.limit, 100 * result.fraction_of_limit, result.bound);
+               result.limit, 100 * result.fraction_of_limit, bound_text(result));
   }
 }
 

@@ -58,7 +58,8 @@ absl::Status show_limits(const Options& options) {
     if (kernels->isa == Isa::kScalar) continue;
     for (const int threads : counts) {
       ThreadTeam team(threads);
-      BRISK_ASSIGN_OR_RETURN(const MachineLimits limits, measure_limits(*kernels, team));
+      BRISK_ASSIGN_OR_RETURN(LimitsMeter meter, LimitsMeter::create(*kernels, team));
+      const MachineLimits limits = meter.measure();
       if (options.json) {
         Json entry = to_json(limits);
         entry["isa"] = kernels->name;

@@ -4,6 +4,10 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstdint>
+#include <memory>
+#include <span>
+
 #include "compute/kernels/cpu/kernel_table.h"
 #include "compute/sys/thread_team.h"
 
@@ -20,9 +24,32 @@ struct MachineLimits {
   double flops_per_s = 0;  // f32 multiply-adds of the instruction set, all members, counted as two
 };
 
-// Takes about a second and `buffer_bytes` of memory. Median of several passes.
-// Errors: ResourceExhausted when there is no memory for the buffer.
-absl::StatusOr<MachineLimits> measure_limits(const KernelTable& kernels, ThreadTeam& team,
-                                             int64_t buffer_bytes = int64_t{1} << 30);
+// Measures them, again and again: what a shared machine gives moves within minutes. One thread,
+// which must not use the team meanwhile.
+class LimitsMeter {
+ public:
+  // `buffer_bytes` of memory are held. The kernels and the team must outlive it.
+  // Errors: ResourceExhausted when there is no memory for the buffer.
+  static absl::StatusOr<LimitsMeter> create(const KernelTable& kernels, ThreadTeam& team,
+                                            int64_t buffer_bytes = int64_t{1} << 30);
+
+  // Of each limit the median of `passes`; a pass of all takes some 50 ms.
+  MachineLimits measure(int passes = 5);
+
+ private:
+  struct Unmap {
+    size_t bytes;
+    void operator()(char* memory) const;
+  };
+  LimitsMeter(const KernelTable& kernels, ThreadTeam& team, char* memory, int64_t bytes);
+
+  const KernelTable* kernels_;
+  ThreadTeam* team_;
+  std::unique_ptr<char, Unmap> memory_;
+  int64_t share_;  // bytes of a member
+};
+
+// Of each limit the median.
+MachineLimits median_of(std::span<const MachineLimits> limits);
 
 }  // namespace brisk

@@ -23,6 +23,7 @@ BenchResult summarise(const BenchTest& test, std::vector<double> seconds, const 
   BenchResult result;
   result.name = name_of(test);
   result.batch = test.batch;
+  result.limits = limits;
   result.tokens_per_s = tokens / seconds[seconds.size() / 2];
   result.tokens_per_s_min = tokens / seconds.back();
   result.tokens_per_s_max = tokens / seconds.front();
@@ -94,8 +95,7 @@ absl::StatusOr<BenchReport> bench_model(const Model& model, const std::vector<Be
   report.threads = team.size();
   report.isa = model.kernels->name;
   report.weight_bytes = weight_bytes_per_step(model);
-  progress("the machine's limits");
-  BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*model.kernels, team));
+  BRISK_ASSIGN_OR_RETURN(LimitsMeter meter, LimitsMeter::create(*model.kernels, team));
   const KvElement element = kv_element_for(model, options.kv_dtype);
   BRISK_ASSIGN_OR_RETURN(
       const std::unique_ptr<StepDriver> driver,
@@ -110,12 +110,17 @@ absl::StatusOr<BenchReport> bench_model(const Model& model, const std::vector<Be
     warm_up.tokens = std::min(test.tokens, 16);
     warm_up.context = std::min(test.context, 16);
     std::vector<double> seconds;
+    std::vector<MachineLimits> limits;
     progress(name_of(test));
     driver->prepare(warm_up);
     driver->run(warm_up);
     driver->prepare(test);
-    for (int i = 0; i < options.repetitions; ++i) seconds.push_back(driver->run(test));
-    report.results.push_back(summarise(test, std::move(seconds), work, report.limits));
+    limits.push_back(meter.measure());
+    for (int i = 0; i < options.repetitions; ++i) {
+      seconds.push_back(driver->run(test));
+      limits.push_back(meter.measure(1));
+    }
+    report.results.push_back(summarise(test, std::move(seconds), work, median_of(limits)));
   }
   return report;
 }

@@ -37,7 +37,8 @@ struct BenchResult {
   double tokens_per_s = 0;  // of all sequences; the median
   double tokens_per_s_min = 0;
   double tokens_per_s_max = 0;
-  double limit = 0;  // tokens/s if memory and arithmetic ran at their measured limits
+  MachineLimits limits;  // as they were around each run of the test; medians
+  double limit = 0;      // tokens/s if memory and arithmetic ran at them
   double fraction_of_limit = 0;
   const char* bound = "";  // what the limit is made of: "memory" or "arithmetic"
 };
@@ -51,7 +52,6 @@ std::string name_of(const BenchTest& test);
 absl::Status check_bench_test(const BenchTest& test, const Model& model);
 
 struct BenchReport {
-  MachineLimits limits;
   int threads = 0;
   const char* isa = "";
   double weight_bytes = 0;  // that a step of one token reads

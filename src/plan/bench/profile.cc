@@ -48,8 +48,7 @@ absl::StatusOr<ProfileReport> profile_model(
   report.batch = test.batch;
   report.threads = team.size();
   report.isa = model.kernels->name;
-  progress("the machine's limits");
-  BRISK_ASSIGN_OR_RETURN(report.limits, measure_limits(*model.kernels, team));
+  BRISK_ASSIGN_OR_RETURN(LimitsMeter meter, LimitsMeter::create(*model.kernels, team));
   const KvElement element = kv_element_for(model, options.kv_dtype);
   const int64_t blocks = test.batch * ceil_div<int64_t>(test.context + test.tokens, kKvBlockTokens);
   BRISK_ASSIGN_OR_RETURN(
@@ -64,7 +63,10 @@ absl::StatusOr<ProfileReport> profile_model(
   driver->run(test);
   report.trace = std::make_unique<OpTrace>(team.size(), kSpansMax);
   driver->decoder().set_trace(report.trace.get());
+  std::vector<MachineLimits> limits = {meter.measure()};
   report.seconds = driver->run(test);
+  limits.push_back(meter.measure());
+  report.limits = median_of(limits);
   if (report.trace->lost() > 0) {
     return invalid_input("{}: too long a test to keep every span of; take a shorter one",
                          report.test);

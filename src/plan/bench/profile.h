@@ -29,7 +29,7 @@ struct ProfileReport {
   int batch = 1;
   int threads = 0;
   const char* isa = "";
-  MachineLimits limits;
+  MachineLimits limits;            // as they were before and after: the mean
   double seconds = 0;              // of the whole test
   std::vector<ProfileRow> rows;    // largest share first; rows without time are left out
   std::unique_ptr<OpTrace> trace;  // every span of every member
