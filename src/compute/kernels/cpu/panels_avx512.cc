@@ -149,7 +149,7 @@ inline __m512i four_inputs(const int8_t* codes) {
 }
 
 // Rows whose sums are made side by side: their chains of vpdpbusd hide each other's latency.
-constexpr int kRowsTogether = 2;
+constexpr int kRowsTogether = 4;
 
 // R rows from `r` on: acc += the group's weights times their activations.
 template <class P, int R>
@@ -198,6 +198,7 @@ inline void add_group(const RowRun& x, int64_t rows, const char* block, int g,
   for (; r + kRowsTogether <= rows; r += kRowsTogether) {
     add_rows<P, kRowsTogether>(x, r, w, scale, minimum, acc);
   }
+  for (; r + 2 <= rows; r += 2) add_rows<P, 2>(x, r, w, scale, minimum, acc);
   for (; r < rows; ++r) add_rows<P, 1>(x, r, w, scale, minimum, acc);
 }
 
