@@ -287,7 +287,8 @@ void Decoder::attention_block(Worker worker, const StepBatch& batch, size_t inde
                           .heads = spec_.heads,
                           .sliding_window = spec_.layers[index].sliding_window,
                           .scale = spec_.attention_scale,
-                          .softcap = spec_.attention_softcap});
+                          .softcap = spec_.attention_softcap,
+                          .may_round = model_.activations != Activations::kF32});
   lap(worker, OpKind::kAttention, index);
   sync(worker, index);
   if (spec_.quantize_activations) {

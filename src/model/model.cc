@@ -121,6 +121,7 @@ absl::StatusOr<std::shared_ptr<const Model>> make_model(
                                         .sparse = sparse,
                                         .progress = options.progress},
                                        &model->weights));
+    model->activations = Activations::kInt8;
   }
   return std::shared_ptr<const Model>(std::move(model));
 }
@@ -143,6 +144,7 @@ absl::StatusOr<ModelOutline> outline_model(const std::string& path, const LoadOp
     outline.packed_bytes = size.bytes;
     outline.mapped_bytes = std::max<int64_t>(outline.mapped_bytes - size.source_bytes, 0);
   }
+  model->activations = options.activations;
   outline.model = std::move(model);
   return outline;
 }

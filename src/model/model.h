@@ -17,22 +17,23 @@
 
 namespace brisk {
 
-// Immutable after load; any thread may read it.
-struct Model {
-  std::string name;  // the file's or directory's name, for APIs and people
-  std::shared_ptr<const Checkpoint> checkpoint;
-  ModelSpec spec;
-  Weights weights;                             // views into checkpoint
-  const KernelTable* kernels = nullptr;        // that the weights are packed for, and that run it
-  std::unique_ptr<const Tokenizer> tokenizer;  // null when there is none
-};
-
 // How products are computed.
 enum class Activations : uint8_t {
   // Fast: with quantised weights rounded to int8 in groups of 32, exact integer sums. Where the
   // kernels have tiles: rounded to bf16, with all weights, sums in f32 (kernels/cpu/tiles.h).
   kInt8,
   kF32,  // weights decoded to f32 wherever they are used: the yardstick
+};
+
+// Immutable after load; any thread may read it.
+struct Model {
+  std::string name;  // the file's or directory's name, for APIs and people
+  std::shared_ptr<const Checkpoint> checkpoint;
+  ModelSpec spec;
+  Weights weights;                              // views into checkpoint
+  const KernelTable* kernels = nullptr;         // that the weights are packed for, and that run it
+  Activations activations = Activations::kF32;  // kInt8 once the weights are packed
+  std::unique_ptr<const Tokenizer> tokenizer;   // null when there is none
 };
 
 struct LoadOptions {

@@ -87,23 +87,43 @@ AttentionArgs attention_args(const AttentionOp& op, const AttentionRun& run, int
 
 }  // namespace
 
+AttentionKernel attention_in_tiles(const KernelTable& kernels, KvElement element,
+                                   int64_t head_dim) {
+  if (kernels.tile_attention == nullptr) return nullptr;
+  if (tile_attention_scratch_bytes(head_dim) > kTileScratchBytes) return nullptr;
+  return kernels.tile_attention->attention[static_cast<size_t>(element)];
+}
+
+CpuOps::AttentionWay CpuOps::attention_way(Worker worker, const AttentionOp& op) {
+  const auto member = static_cast<size_t>(worker.index);
+  const AttentionKernel in_tiles =
+      op.may_round ? attention_in_tiles(kernels_, op.kv.element, op.kv.head_dim) : nullptr;
+  if (in_tiles != nullptr) {
+    return {.attend = in_tiles,
+            .rows = std::max<int64_t>(1, kTileQueries * op.kv.kv_heads / op.heads),
+            .scratch = reinterpret_cast<float*>(tile_scratch_[member].data())};
+  }
+  return {.attend = kernels_.attention[static_cast<size_t>(op.kv.element)],
+          .rows = kAttentionRunRows,
+          .scratch = scratch_[member].data()};
+}
+
 void CpuOps::attention(Worker worker, const AttentionOp& op) {
-  AttentionRuns runs(op, kAttentionRunRows);
+  const AttentionWay way = attention_way(worker, op);
+  AttentionRuns runs(op, way.rows);
   const int64_t count = runs.count();
   const int64_t tasks = count * op.kv.kv_heads;
   // With fewer tasks than would keep all members busy, long ones are cut.
-  if (tasks < kAttentionTasksOfMember * worker.count && attend_in_parts(worker, op)) return;
-  const auto attend = kernels_.attention[static_cast<size_t>(op.kv.element)];
-  float* const scratch = scratch_[static_cast<size_t>(worker.index)].data();
+  if (tasks < kAttentionTasksOfMember * worker.count && attend_in_parts(worker, op, way)) return;
   // Whoever is free takes the next, since rows differ in length.
   for (int64_t task = next_task(); task < tasks; task = next_task()) {
-    attend(attention_args(op, runs.at(task % count), task / count, scratch));
+    way.attend(attention_args(op, runs.at(task % count), task / count, way.scratch));
   }
 }
 
 // Each task's segments are shared out as parts; who does the last part of a task merges them all.
-bool CpuOps::attend_in_parts(Worker worker, const AttentionOp& op) {
-  AttentionRuns runs(op, kAttentionRunRows);
+bool CpuOps::attend_in_parts(Worker worker, const AttentionOp& op, const AttentionWay& way) {
+  AttentionRuns runs(op, way.rows);
   const int64_t count = runs.count(), kv_heads = op.kv.kv_heads;
   const int64_t each = attention_partial_floats(round_up<int64_t>(op.kv.head_dim, 16));
   const int64_t run_floats = op.heads * each;  // of a row and segment
@@ -117,8 +137,6 @@ bool CpuOps::attend_in_parts(Worker worker, const AttentionOp& op) {
       segments_max, ceil_div(2 * kAttentionTasksOfMember * worker.count, count * kv_heads));
   if (parts < 2 || floats > partials_floats_) return false;
 
-  const auto attend = kernels_.attention[static_cast<size_t>(op.kv.element)];
-  float* const scratch = scratch_[static_cast<size_t>(worker.index)].data();
   const int64_t tasks = count * kv_heads * parts;
   for (int64_t task = next_task(); task < tasks; task = next_task()) {
     const int64_t index = task / parts, part = task % parts, kv_head = index % kv_heads;
@@ -127,14 +145,14 @@ bool CpuOps::attend_in_parts(Worker worker, const AttentionOp& op) {
       partials += runs.at(i).rows * runs.at(i).segments() * run_floats;
     }
     const AttentionRun run = runs.at(index / kv_heads);
-    AttentionArgs args = attention_args(op, run, kv_head, scratch);
+    AttentionArgs args = attention_args(op, run, kv_head, way.scratch);
     const int64_t segment_floats = args.rows * args.heads * each;
     args.partials = partials + kv_head * run.segments() * segment_floats;
     AttentionArgs of_part = args;
     of_part.segment = run.segment + run.segments() * part / parts;
     of_part.segment_end = run.segment + run.segments() * (part + 1) / parts;
     of_part.partials += (of_part.segment - run.segment) * segment_floats;
-    attend(of_part);
+    way.attend(of_part);
     std::atomic<int64_t>& done = parts_done_[static_cast<size_t>(index)];
     if (done.fetch_add(1, std::memory_order_acq_rel) + 1 == parts) kernels_.merge_attention(args);
   }

@@ -56,7 +56,12 @@ struct AttentionOp {
   int sliding_window = 0;  // 0: all
   float scale = 1;
   float softcap = 0;
+  bool may_round = false;  // to bf16 on a tile unit, as products do there
 };
+
+// The attention that may round, where the kernels have tiles for it; else null.
+using AttentionKernel = void (*)(const AttentionArgs&);
+AttentionKernel attention_in_tiles(const KernelTable& kernels, KvElement element, int64_t head_dim);
 
 // Rotates the first `rotary_dim` dimensions of each head of row r by the angles of its position.
 struct RopeOp {
@@ -130,8 +135,14 @@ class CpuOps {
   void linear_decoded(Worker worker, const LinearOp& op, Range columns);
   // Floats that a sequence's partial results take: more is not kept for any number of sequences.
   static int64_t attention_partials(const Sizes& sizes);
+  struct AttentionWay {
+    AttentionKernel attend;
+    int64_t rows;    // of a call at most
+    float* scratch;  // of the member
+  };
+  AttentionWay attention_way(Worker worker, const AttentionOp& op);
   // False where nothing can be cut; nothing is done then.
-  bool attend_in_parts(Worker worker, const AttentionOp& op);
+  bool attend_in_parts(Worker worker, const AttentionOp& op, const AttentionWay& way);
   int64_t next_task() { return next_attention_task_.fetch_add(1, std::memory_order_relaxed); }
 
   const KernelTable& kernels_;

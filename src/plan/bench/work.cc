@@ -4,6 +4,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "compute/backend/cpu_ops.h"
 #include "compute/quant/format.h"
 #include "model/kv_memory.h"
 
@@ -91,11 +92,14 @@ WorkByOp work_of(const Model& model, const BenchTest& test, const BenchOptions& 
   // Positions attended to, summed over the tokens of all sequences.
   const double positions = batch * (n * test.context + n * (n + 1) / 2);
   const double kv_per_token = static_cast<double>(kv_block_bytes(spec, element)) / kKvBlockTokens;
+  const double products =
+      4.0 * static_cast<double>(spec.layers.size()) * spec.heads * spec.head_dim * positions;
+  const bool in_tiles = model.activations != Activations::kF32 &&
+                        attention_in_tiles(*model.kernels, element, spec.head_dim) != nullptr;
   at(OpKind::kAttention) = {.int8_ops = 0,
                             .int4_ops = 0,
-                            .tile_ops = 0,
-                            .flops = 4.0 * static_cast<double>(spec.layers.size()) * spec.heads *
-                                     spec.head_dim * positions,
+                            .tile_ops = in_tiles ? products : 0,
+                            .flops = in_tiles ? 0 : products,
                             // Tokens of a prefill step share what they read.
                             .bytes = kv_per_token * (prefill ? batch * n : positions)};
   return work;

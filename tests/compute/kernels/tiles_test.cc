@@ -21,6 +21,7 @@
 #include "compute/quant/pack_tiles.h"
 #include "tests/compute/kernels/matrices.h"
 #include "tests/compute/kernels/scaled_matrices.h"
+#include "tests/compute/kernels/tile_definition.h"
 #include "tests/compute/kernels/tile_traps.h"
 
 namespace brisk {
@@ -36,27 +37,6 @@ struct alignas(64) Line {
 };
 std::vector<Line> lines(int64_t bytes) {
   return std::vector<Line>(static_cast<size_t>((bytes + 63) / 64));
-}
-
-// --- The definition. ---
-
-float flushed(float value) {
-  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
-}
-
-float rounded(float value) { return bf16_to_f32(f32_to_bf16(flushed(value))); }
-
-float defined_dot(const float* w, const float* x, int64_t depth) {
-  float y = 0;
-  for (int64_t k = 0; k < depth; k += 32) {
-    float even = 0, odd = 0;
-    for (int64_t i = k; i < k + 32; i += 2) {
-      even = flushed(std::fma(w[i], x[i], even));
-      odd = flushed(std::fma(w[i + 1], x[i + 1], odd));
-    }
-    y = flushed(y + flushed(even + odd));
-  }
-  return y;
 }
 
 struct Epilogue {
@@ -134,8 +114,6 @@ struct Unit {
 };
 
 void PrintTo(const Unit& unit, std::ostream* out) { *out << unit.name; }
-
-bool only_traps_usable() { return emulated_tiles_usable() && !amx_usable(); }
 
 class Tiles : public testing::TestWithParam<Unit> {
  protected:

@@ -1,5 +1,5 @@
 // What every way to attend has in common, written once over Vec: what a query sees of a segment,
-// the softmax of a segment, and how partial results are merged. Include after elementwise_body.h.
+// the softmax of a segment, and how partial results are merged. Include after math_body.h.
 //
 // A sequence's keys are walked in segments of kKvSegmentBlocks blocks, counted from position 0.
 // Each segment gives a query a partial result (its maximum, its sum of exponentials, its weighted
@@ -102,7 +102,7 @@ inline void finish(const AttentionArgs& a, int64_t query, const Running& run, co
           [&](int64_t d, int64_t n) { store_first(y + d, load(merged + d) * inverse, n); });
 }
 
-void merge_attention(const AttentionArgs& a) {
+inline void merge_attention(const AttentionArgs& a) {
   const int64_t queries = a.rows * a.heads;
   for (int64_t query = 0; query < queries; ++query) {
     Running run;

@@ -146,6 +146,25 @@ constexpr int64_t attention_scratch_floats(int64_t head_dim) {
           (head_dim + 16) + kKvBlockTokens + head_dim + head_dim / kKvInt4Group + 1);
 }
 
+// The same on a tile unit, for elements that bf16 holds: the queries, and the exponentials times
+// the scales of the values, are rounded to bf16 (nearest even, subnormal numbers to zero); products
+// are those of tiles.h over head_dim and over a segment's tokens, in blocks of 32 in order. What
+// follows a query, if it is not finite, may reach it where both are in one call.
+struct TileAttention {
+  void (*attention[kKvElementCount])(const AttentionArgs&);  // null: not held
+};
+constexpr int64_t kTileQueries = 64;  // that are done together
+// Scratch is 64-byte aligned here.
+constexpr int64_t tile_attention_scratch_bytes(int64_t head_dim) {
+  const int64_t groups = (head_dim + 31) / 32, stride = (head_dim + 15) / 16 * 16;
+  constexpr int64_t kTokens = kKvSegmentBlocks * kKvBlockTokens;
+  // Keys, values, queries; scores and weights; partial and merged results.
+  return 2 * (kTokens + kTokens + kTileQueries) * 32 * groups + (4 + 2) * kTileQueries * kTokens +
+         4 * kTileQueries * (attention_partial_floats(stride) + stride);
+}
+extern const TileAttention kTileAttentionAmx;
+extern const TileAttention kTileAttentionEmulated;
+
 // Writes one token's key and value of one KV head into its slot of a block.
 struct KvAppendArgs {
   const float* key;    // (head_dim)
@@ -212,6 +231,8 @@ struct KernelTable {
   void (*kv_append[kKvElementCount])(const KvAppendArgs&);
   void (*attention[kKvElementCount])(const AttentionArgs&);
   void (*merge_attention)(const AttentionArgs&);
+  // Null where there are no tiles.
+  const TileAttention* tile_attention;
 };
 
 extern const KernelTable kKernelsScalar;

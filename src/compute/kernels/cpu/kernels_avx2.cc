@@ -1,6 +1,7 @@
 #include "compute/kernels/cpu/kernel_table.h"
 #include "compute/kernels/cpu/vec_avx2.h"
 // clang-format off
+#include "compute/kernels/cpu/math_body.h"
 #include "compute/kernels/cpu/linear_body.h"
 #include "compute/kernels/cpu/low_rank_body.h"
 #include "compute/kernels/cpu/elementwise_body.h"

@@ -1,6 +1,7 @@
 #include "compute/kernels/cpu/kernel_table.h"
 #include "compute/kernels/cpu/vec_avx512.h"
 // clang-format off
+#include "compute/kernels/cpu/math_body.h"
 #include "compute/kernels/cpu/linear_body.h"
 #include "compute/kernels/cpu/low_rank_body.h"
 #include "compute/kernels/cpu/elementwise_body.h"
@@ -15,12 +16,14 @@
 namespace brisk {
 namespace {
 
-constexpr KernelTable with_tiles(const char* name, const TileKernels* tiles) {
+constexpr KernelTable with_tiles(const char* name, const TileKernels* tiles,
+                                 const TileAttention* attention) {
   KernelTable table = kKernelsAvx512;
   table.isa = Isa::kAmx;
   table.name = name;
   table.sparse = nullptr;
   table.tiles = tiles;
+  table.tile_attention = attention;
   return table;
 }
 
@@ -33,7 +36,8 @@ constexpr KernelTable without_vbmi2() {
 }  // namespace
 
 constexpr KernelTable kKernelsAvx512Vnni = without_vbmi2();
-constexpr KernelTable kKernelsAmx = with_tiles("amx", &kTileKernelsAmx);
-constexpr KernelTable kKernelsAmxEmulated = with_tiles("amx-emulated", &kTileKernelsEmulated);
+constexpr KernelTable kKernelsAmx = with_tiles("amx", &kTileKernelsAmx, &kTileAttentionAmx);
+constexpr KernelTable kKernelsAmxEmulated =
+    with_tiles("amx-emulated", &kTileKernelsEmulated, &kTileAttentionEmulated);
 
 }  // namespace brisk

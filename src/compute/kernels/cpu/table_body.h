@@ -44,6 +44,7 @@ constexpr KernelTable BRISK_ISA_TABLE = {
     .attention = {attention<F32Kv>, attention<F16Kv>, attention<BF16Kv>, attention<Int8Kv>,
                   attention<Fp8Kv>, attention<Int4Kv>},
     .merge_attention = merge_attention,
+    .tile_attention = nullptr,
 };
 
 }  // namespace brisk
