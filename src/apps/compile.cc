@@ -39,7 +39,7 @@ absl::Status compile(const Options& given) {
     BRISK_ASSIGN_OR_RETURN(result, compile_checkpoint(given.in, out, options));
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  fmt::print("{}: {} tensors in panels, {} as they were, {}, written in {}\n", out, result.packed,
+  fmt::print("{}: {} tensors packed, {} as they were, {}, written in {}\n", out, result.packed,
              result.kept, human_bytes(result.bytes), human_seconds(elapsed.count()));
   if (result.sparse > 0) {
     fmt::print(

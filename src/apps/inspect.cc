@@ -70,7 +70,8 @@ struct Summary {
 std::string format_name(const Tensor& tensor) {
   if (tensor.scaled != nullptr) return describe(*tensor.scaled, tensor.shape.front());
   const std::string name(format_of(tensor.dtype).name);
-  return tensor.panels ? name + " panels" : name;
+  if (!tensor.is_packed()) return name;
+  return name + (tensor.panels ? " panels" : " tiles");
 }
 
 Summary summarise(const Options& options, const std::shared_ptr<const Checkpoint>& checkpoint,

@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "compute/quant/format.h"
-#include "compute/quant/pack_panels.h"
+#include "compute/quant/packing.h"
 #include "model/low_rank.h"
 
 namespace brisk {
@@ -20,17 +20,22 @@ bool is_weight(DType dtype) {
          dtype == DType::kScaled || format_of(dtype).decode != nullptr;
 }
 
+// Whether a packed matrix can be cut after `rows` rows; one that is not packed can be anywhere.
+bool can_be_cut(const Tensor& matrix, int64_t rows) {
+  const auto packing = packing_of(matrix);
+  return !packing.has_value() || rows % panel_outputs(*packing) == 0;
+}
+
 // Rows [begin, begin + count) of a matrix.
 Tensor slice_rows(const Tensor& matrix, int64_t begin, int64_t count) {
   const int64_t depth = matrix.shape.back();
   Tensor slice = matrix;
   slice.shape = {count, depth};
-  if (matrix.panels.has_value()) {
-    // REQUIRES (bind_attention, bind_mlp, expert_linear): slices of panels begin and end with a
-    // panel.
-    const int64_t bytes = panel_bytes(*matrix.panels, depth);
-    slice.data = matrix.data.subspan(static_cast<size_t>(begin / kPanelColumns * bytes),
-                                     static_cast<size_t>(panel_count(slice) * bytes));
+  if (const auto packing = packing_of(matrix)) {
+    // REQUIRES (bind_attention, bind_mlp, expert_linear): slices begin and end with a panel.
+    const int64_t bytes = panel_bytes(*packing, depth);
+    slice.data = matrix.data.subspan(static_cast<size_t>(begin / panel_outputs(*packing) * bytes),
+                                     static_cast<size_t>(panel_count(*packing, slice) * bytes));
     return slice;
   }
   if (matrix.scaled != nullptr) {
@@ -61,7 +66,7 @@ class Binder {
   absl::StatusOr<Weights> bind() {
     BRISK_ASSIGN_OR_RETURN(weights_.embedding,
                            matrix(names_.embedding, spec_.vocab_size, spec_.hidden_size));
-    if (weights_.embedding.panels) return not_in_rows(names_.embedding);
+    if (weights_.embedding.is_packed()) return not_in_rows(names_.embedding);
     if (spec_.learned_positions) {
       const Tensor* positions = find(names_.positions);
       if (positions == nullptr) return missing(names_.positions);
@@ -71,7 +76,7 @@ class Binder {
       }
       BRISK_ASSIGN_OR_RETURN(weights_.positions,
                              matrix(names_.positions, positions->shape[0], spec_.hidden_size));
-      if (weights_.positions->panels) return not_in_rows(names_.positions);
+      if (weights_.positions->is_packed()) return not_in_rows(names_.positions);
     }
     BRISK_RETURN_IF_ERROR(norm(names_.final_norm, spec_.hidden_size, &weights_.final_norm));
     if (find(names_.head) != nullptr) {
@@ -99,8 +104,8 @@ class Binder {
     if (!names_.qkv.empty()) {
       Linear qkv;
       BRISK_RETURN_IF_ERROR(linear(names_.qkv, q_rows + 2 * kv_rows, hidden, &qkv));
-      const bool aligned = q_rows % kPanelColumns == 0 && kv_rows % kPanelColumns == 0;
-      if (qkv.weight.panels && !aligned) return not_in_rows(names_.qkv);
+      const bool aligned = can_be_cut(qkv.weight, q_rows) && can_be_cut(qkv.weight, kv_rows);
+      if (!aligned) return not_in_rows(names_.qkv);
       layer->q = part(qkv, 0, q_rows);
       layer->k = part(qkv, q_rows, kv_rows);
       layer->v = part(qkv, q_rows + kv_rows, kv_rows);
@@ -125,7 +130,7 @@ class Binder {
     if (!names_.gate_up.empty()) {
       Linear both;
       BRISK_RETURN_IF_ERROR(linear(names_.gate_up, 2 * ffn, hidden, &both));
-      if (both.weight.panels && ffn % kPanelColumns != 0) return not_in_rows(names_.gate_up);
+      if (!can_be_cut(both.weight, ffn)) return not_in_rows(names_.gate_up);
       layer->gate = part(both, 0, ffn);
       layer->up = part(both, ffn, ffn);
     } else {
@@ -173,7 +178,7 @@ class Binder {
       return wrong_shape(name, *stacked, {spec_.moe.experts, out, in});
     }
     if (!is_weight(stacked->dtype)) return not_a_weight(name);
-    if (stacked->panels && out % kPanelColumns != 0) return not_in_rows(name);
+    if (!can_be_cut(*stacked, out)) return not_in_rows(name);
     Tensor flat = *stacked;
     flat.shape = {spec_.moe.experts * out, in};
     linear_out->weight = slice_rows(flat, expert * out, out);
@@ -188,7 +193,7 @@ class Binder {
       BRISK_RETURN_IF_ERROR(factors(name, out, in, linear_out));
     } else if (names_.transposed && pattern != names_.head) {
       BRISK_ASSIGN_OR_RETURN(const Tensor stored, matrix(name, in, out));
-      if (stored.panels) return not_in_rows(name);
+      if (stored.is_packed()) return not_in_rows(name);
       BRISK_ASSIGN_OR_RETURN(linear_out->weight, transpose(name, stored));
     } else {
       BRISK_ASSIGN_OR_RETURN(linear_out->weight, matrix(name, out, in));
@@ -237,7 +242,7 @@ class Binder {
     if (tensor == nullptr) return absl::OkStatus();
     if (tensor->shape != std::vector<int64_t>{size}) return wrong_shape(name, *tensor, {size});
     if (!is_weight(tensor->dtype)) return not_a_weight(name);
-    if (tensor->panels) return not_in_rows(name);
+    if (tensor->is_packed()) return not_in_rows(name);
     out->resize(static_cast<size_t>(size));
     decode_values(*tensor, 0, size, out->data());
     return absl::OkStatus();
@@ -301,7 +306,7 @@ class Binder {
   }
   static absl::Status not_in_rows(const std::string& name) {
     return invalid_input(
-        "{} is compiled to panels, but brisk needs its rows; compile the model "
+        "{} is packed, but brisk needs its rows; compile the model "
         "again",
         name);
   }

@@ -58,10 +58,23 @@ absl::StatusOr<const KernelTable*> kernels_for(const Checkpoint& checkpoint,
   if (wanted == nullptr) {
     BRISK_ASSIGN_OR_RETURN(wanted, kernels_from_environment());
   }
-  const bool compiled =
-      std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
-                  [](const NamedTensor& named) { return named.tensor.panels.has_value(); });
-  return compiled && wanted->tiles != nullptr ? &kKernelsAvx512 : wanted;
+  const auto any = [&checkpoint](auto packed) {
+    return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                       [&](const NamedTensor& named) { return packed(named.tensor); });
+  };
+  const bool has_tiles = any([](const Tensor& tensor) { return tensor.tiles.has_value(); });
+  if (has_tiles && wanted->tiles == nullptr) {
+    return unsupported(
+        "it is compiled for AMX, but {} kernels run here: compile the original "
+        "file on this machine",
+        wanted->name);
+  }
+  const bool has_panels = any([](const Tensor& tensor) { return tensor.panels.has_value(); });
+  if (has_tiles && has_panels) {
+    return invalid_input(
+        "some of its matrices are in panels, others in tiles: no machine takes both");
+  }
+  return has_panels && wanted->tiles != nullptr ? &kKernelsAvx512 : wanted;
 }
 
 absl::StatusOr<SparseChoice> sparse_choice_for(const LoadOptions& options) {

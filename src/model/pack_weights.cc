@@ -11,7 +11,7 @@
 #include "base/units.h"
 #include "compute/quant/pack_panels.h"
 #include "compute/quant/pack_sparse.h"
-#include "compute/quant/pack_tiles.h"
+#include "compute/quant/packing.h"
 #include "compute/sys/thread_team.h"
 #include "model/choose_sparse.h"
 
@@ -21,7 +21,7 @@ namespace {
 // Panels that one thread packs at a time.
 constexpr int64_t kPanelsPerTask = 16;
 
-using PackedFormat = std::variant<PanelFormat, TileFormat, SparseFormat>;
+using PackedFormat = std::variant<Packing, SparseFormat>;
 
 struct Job {
   Tensor* matrix;
@@ -42,10 +42,6 @@ int64_t sparse_bytes(int64_t panels, int64_t bytes_of_panels) {
   return round_up<int64_t>(sparse_index_bytes(panels) + bytes_of_panels + kSparseSlack, 64);
 }
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 // All matrices that will be packed, and where.
 class Plan {
  public:
@@ -57,12 +53,8 @@ class Plan {
     const int64_t depth = matrix.shape.empty() ? 0 : matrix.shape.back();
     if (const auto sparse = choose_sparse(matrix, kernels_, choice_)) {
       add(linear, sparse->format, panel_count(matrix), sparse->panel_bytes);
-    } else if (kernels_.tiles != nullptr) {
-      if (const auto format = tile_format_for(matrix)) {
-        add(linear, *format, tile_panel_count(matrix), tile_panel_bytes(*format, depth));
-      }
-    } else if (const auto format = panel_format_for(matrix)) {
-      add(linear, *format, panel_count(matrix), panel_bytes(*format, depth));
+    } else if (const auto packing = packing_for(matrix, kernels_)) {
+      add(linear, *packing, panel_count(*packing, matrix), panel_bytes(*packing, depth));
     }
   }
   void add(ExpertWeights& expert) {
@@ -149,11 +141,7 @@ void pack_task(Job& job, int64_t task, std::byte* pages) {
     return;
   }
   std::byte* out = pages + job.offset + panels.begin * job.panel_bytes;
-  if (const auto* format = std::get_if<TileFormat>(&job.format)) {
-    pack_tiles(*job.matrix, *format, panels, out);
-  } else {
-    pack_panels(*job.matrix, std::get<PanelFormat>(job.format), panels, out);
-  }
+  pack(*job.matrix, std::get<Packing>(job.format), panels, out);
 }
 
 // From here on the matrix is what the job has packed.
@@ -166,11 +154,9 @@ void point_to_panels(const Job& job, std::byte* pages) {
     matrix.sparse = *job.sparse();
     return;
   }
-  if (const auto* format = std::get_if<TileFormat>(&job.format)) {
-    matrix.tiles = *format;
-  } else {
-    matrix.panels = std::get<PanelFormat>(job.format);
-    if (matrix.scaled != nullptr) matrix.input_order = matrix.scaled->input_order;
+  set_packing(matrix, std::get<Packing>(job.format));
+  if (matrix.panels.has_value() && matrix.scaled != nullptr) {
+    matrix.input_order = matrix.scaled->input_order;
   }
   matrix.scaled = nullptr;
 }

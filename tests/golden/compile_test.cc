@@ -28,10 +28,14 @@ class Compile : public testing::Test {
   Compile() : out_(fs::temp_directory_path() / fmt::format("brisk_compile.{}.gguf", ::getpid())) {}
   ~Compile() override { fs::remove(out_); }
 
-  static std::vector<float> logits_of(const std::string& path, const std::vector<int32_t>& prompt) {
-    // Compiled weights are panels, which on AMX are not what others become.
+  static const KernelTable* panels() { return choose_kernels("avx512").value_or(&kKernelsScalar); }
+  // Null where they cannot be run.
+  static const KernelTable* tiles() { return choose_kernels("amx-emulated").value_or(nullptr); }
+
+  static std::vector<float> logits_of(const std::string& path, const KernelTable* kernels,
+                                      const std::vector<int32_t>& prompt) {
     LoadOptions options;
-    options.kernels = choose_kernels("avx512").value_or(&kKernelsScalar);
+    options.kernels = kernels;
     const auto model = load_model(path, options);
     if (!model.ok()) {
       ADD_FAILURE() << model.status();
@@ -45,7 +49,7 @@ class Compile : public testing::Test {
 };
 
 TEST_F(Compile, IsTheSameModelToTheBit) {
-  int64_t packed = 0, cases = 0;
+  int64_t packed = 0, in_tiles = 0, cases = 0;
   for (const auto& entry : fs::directory_iterator(kCases)) {
     const fs::path source = entry.path() / "model.gguf";
     if (!fs::exists(source) || !fs::exists(entry.path() / "expected.json")) continue;
@@ -53,14 +57,34 @@ TEST_F(Compile, IsTheSameModelToTheBit) {
     const Json expected =
         parse_json(read_file((entry.path() / "expected.json").string(), 64 << 20).value()).value();
     const auto prompt = expected["prompt_ids"].get<std::vector<int32_t>>();
-    const auto result = compile_checkpoint(source.string(), out_.string(), {});
-    ASSERT_TRUE(result.ok()) << result.status();
-    packed += result->packed;
     ++cases;
-    EXPECT_EQ(logits_of(out_.string(), prompt), logits_of(source.string(), prompt));
+    for (const KernelTable* kernels : {panels(), tiles()}) {
+      if (kernels == nullptr) continue;
+      SCOPED_TRACE(kernels->name);
+      const auto result = compile_checkpoint(source.string(), out_.string(), {.kernels = kernels});
+      ASSERT_TRUE(result.ok()) << result.status();
+      packed += kernels->tiles == nullptr ? result->packed : 0;
+      in_tiles += kernels->tiles != nullptr ? result->packed : 0;
+      EXPECT_EQ(logits_of(out_.string(), kernels, prompt),
+                logits_of(source.string(), kernels, prompt));
+    }
   }
   EXPECT_GE(cases, 20);
   EXPECT_GE(packed, 50);
+  if (tiles() != nullptr) {
+    EXPECT_GE(in_tiles, 100);  // floats too
+  }
+}
+
+TEST_F(Compile, TilesRunOnlyWhereThereAreTiles) {
+  if (tiles() == nullptr) GTEST_SKIP() << "nothing can run them here";
+  const std::string source = (kCases / "blocks-q4_k/model.gguf").string();
+  ASSERT_TRUE(compile_checkpoint(source, out_.string(), {.kernels = tiles()}).ok());
+  LoadOptions options;
+  options.kernels = panels();
+  const auto model = load_model(out_.string(), options);
+  EXPECT_NE(message_of(model.status()).find("compiled for AMX"), std::string_view::npos)
+      << model.status();
 }
 
 TEST_F(Compile, IsRefusedTwiceAndOntoItself) {
@@ -80,7 +104,13 @@ TEST_F(Compile, PanelsWhereRowsAreNeededAreAClearError) {
   const std::string source = (kCases / "blocks-q4_k/model.gguf").string();
   std::string bytes = read_file(source, 64 << 20).value();
   int refused = 0;
-  for (const char* name : {"token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight"}) {
+  LoadOptions options;
+  for (const auto& [name, type] :
+       {std::pair<const char*, uint32_t>{"token_embd.weight", 0x62720100},
+        {"output_norm.weight", 0x62720100},
+        {"blk.0.attn_norm.weight", 0x62720100},
+        {"token_embd.weight", 0x62720200},
+        {"blk.0.attn_norm.weight", 0x62720200}}) {
     std::string changed = bytes;
     const size_t at = changed.find(name);
     ASSERT_NE(at, std::string::npos);
@@ -88,14 +118,14 @@ TEST_F(Compile, PanelsWhereRowsAreNeededAreAClearError) {
     uint32_t extents = 0;
     const size_t dimensions = at + std::strlen(name);
     std::memcpy(&extents, changed.data() + dimensions, 4);
-    const uint32_t panels = 0x62720100;
-    std::memcpy(changed.data() + dimensions + 4 + 8 * extents, &panels, 4);
+    std::memcpy(changed.data() + dimensions + 4 + 8 * extents, &type, 4);
     std::ofstream(out_, std::ios::binary) << changed;
-    const auto model = load_model(out_.string());
+    if (tiles() != nullptr && type >= 0x62720200) options.kernels = tiles();
+    const auto model = load_model(out_.string(), options);
     EXPECT_FALSE(model.ok()) << name;
     refused += model.ok() ? 0 : 1;
   }
-  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(refused, 5);
 }
 
 }  // namespace

@@ -229,16 +229,23 @@ TEST_P(Invariance, TilesKeepTheContractToo) {
   const auto emulated = choose_kernels("amx-emulated");
   if (!emulated.ok()) GTEST_SKIP() << emulated.status();
   const std::shared_ptr<const Model> model = load(*emulated);
-  const std::vector<Answers> alone = each_alone(model);
-  for (const int budget : {7, 50, 512}) {
-    EngineOptions options = small_engine();
-    options.tokens_per_step_max = budget;
-    options.threads = 2;
-    EXPECT_EQ(run_together(model, options, requests_), alone) << budget;
-  }
   const auto own = choose_kernels("amx");
-  if (own.ok()) {
-    EXPECT_EQ(run_together(load(*own), small_engine(), requests_), alone);
+  // Attention is in tiles over some caches.
+  for (const KvDType dtype : {KvDType::kAuto, KvDType::kBF16, KvDType::kInt8}) {
+    EngineOptions options = small_engine();
+    options.kv_dtype = dtype;
+    std::vector<Answers> alone;
+    for (const Request& request : requests_) {
+      alone.push_back(run_together(model, options, {request}).front());
+    }
+    for (const int budget : {7, 50, 512}) {
+      options.tokens_per_step_max = budget;
+      options.threads = 2;
+      EXPECT_EQ(run_together(model, options, requests_), alone) << budget;
+    }
+    if (own.ok()) {
+      EXPECT_EQ(run_together(load(*own), options, requests_), alone);
+    }
   }
 }
 

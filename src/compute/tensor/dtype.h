@@ -36,4 +36,8 @@ enum class DType : uint8_t {
   kF8E4M3,          // OCP 8-bit floating point v1.0, E4M3: no infinities
 };
 
+constexpr bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
 }  // namespace brisk

@@ -1,5 +1,4 @@
 #include "model/checkpoint/gguf.h"
-#include "compute/quant/pack_panels.h"
 
 #include <array>
 #include <bit>
@@ -189,10 +188,11 @@ absl::Status read_tensor_row(ByteCursor& cursor, GgufTensor& tensor, TensorPlace
     if (!cursor.read(&tensor.shape[extents - 1 - i])) return truncated(cursor, "tensor table");
   }
   if (!cursor.read(&type) || !cursor.read(&place.offset)) return truncated(cursor, "tensor table");
-  tensor.panels = panels_of_ggml_type(type);
-  if (tensor.panels.has_value()) {
-    tensor.dtype = dtype_of(*tensor.panels);
-    BRISK_ASSIGN_OR_RETURN(place.bytes, bytes_of_panels(tensor.name, *tensor.panels, tensor.shape));
+  tensor.packing = packing_of_ggml_type(type);
+  if (tensor.packing.has_value()) {
+    tensor.dtype = dtype_of(*tensor.packing);
+    BRISK_ASSIGN_OR_RETURN(place.bytes,
+                           bytes_of_packed(tensor.name, *tensor.packing, tensor.shape));
     return absl::OkStatus();
   }
   const std::optional<DType> dtype = dtype_of_ggml_type(type);
@@ -424,13 +424,22 @@ std::optional<DType> dtype_of_ggml_type(uint32_t type) {
 }
 
 // Far from ggml's own numbers; the last digits count changes of the layout.
-constexpr uint32_t kFirstPanelType = 0x62720100;
+constexpr uint32_t kFirstPanelType = 0x62720100, kFirstTileType = 0x62720200;
 
-uint32_t ggml_type(PanelFormat panels) { return kFirstPanelType + static_cast<uint32_t>(panels); }
+uint32_t ggml_type(Packing packing) {
+  const auto* panels = std::get_if<PanelFormat>(&packing);
+  return panels != nullptr ? kFirstPanelType + static_cast<uint32_t>(*panels)
+                           : kFirstTileType + static_cast<uint32_t>(std::get<TileFormat>(packing));
+}
 
-std::optional<PanelFormat> panels_of_ggml_type(uint32_t type) {
-  if (type < kFirstPanelType || type >= kFirstPanelType + kPanelFormatCount) return std::nullopt;
-  return static_cast<PanelFormat>(type - kFirstPanelType);
+std::optional<Packing> packing_of_ggml_type(uint32_t type) {
+  if (type >= kFirstPanelType && type < kFirstPanelType + kPanelFormatCount) {
+    return static_cast<PanelFormat>(type - kFirstPanelType);
+  }
+  if (type >= kFirstTileType && type < kFirstTileType + kTileFormatCount) {
+    return static_cast<TileFormat>(type - kFirstTileType);
+  }
+  return std::nullopt;
 }
 
 }  // namespace brisk

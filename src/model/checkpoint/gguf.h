@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "compute/quant/packing.h"
 #include "compute/tensor/tensor.h"
 
 namespace brisk {
@@ -54,7 +55,7 @@ using GgufValue = std::variant<int64_t, double, bool, std::string_view, GgufArra
 struct GgufTensor {
   std::string_view name;
   DType dtype = DType::kF32;
-  std::optional<PanelFormat> panels = std::nullopt;  // see Tensor
+  std::optional<Packing> packing = std::nullopt;  // of a compiled file
   std::vector<int64_t> shape;  // outermost first (the file has them the other way round)
   std::span<const std::byte> data;
 };
@@ -88,9 +89,9 @@ Json gguf_metadata(const GgufFile& file);
 std::optional<uint32_t> ggml_type(DType dtype);
 std::optional<DType> dtype_of_ggml_type(uint32_t type);
 
-// The number that brisk gives to panels in compiled files, and back. Other engines refuse it, as
-// they should.
-uint32_t ggml_type(PanelFormat panels);
-std::optional<PanelFormat> panels_of_ggml_type(uint32_t type);
+// The number that brisk gives to packed matrices in compiled files, and back. Other engines refuse
+// it, as they should.
+uint32_t ggml_type(Packing packing);
+std::optional<Packing> packing_of_ggml_type(uint32_t type);
 
 }  // namespace brisk

@@ -29,7 +29,7 @@ absl::Status add_tensors(const GgufFile& file, Checkpoint& checkpoint) {
     tensor.dtype = found.dtype;
     tensor.shape = found.shape;
     tensor.data = found.data;
-    tensor.panels = found.panels;
+    if (found.packing.has_value()) set_packing(tensor, *found.packing);
     BRISK_RETURN_IF_ERROR(add_tensor(checkpoint, std::string(found.name), std::move(tensor)));
   }
   return absl::OkStatus();

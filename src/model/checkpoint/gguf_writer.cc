@@ -36,7 +36,7 @@ void put_array(std::string& out, std::string_view key, GgufType type, uint64_t c
 
 absl::Status put_row(std::string& out, const TensorPlan& tensor, uint64_t offset) {
   const auto type =
-      tensor.panels ? std::optional(ggml_type(*tensor.panels)) : ggml_type(tensor.dtype);
+      tensor.packing ? std::optional(ggml_type(*tensor.packing)) : ggml_type(tensor.dtype);
   if (!type.has_value()) {
     return invalid_input("tensor \"{}\": GGUF has no format {}", tensor.name,
                          format_of(tensor.dtype).name);
@@ -139,8 +139,8 @@ absl::StatusOr<TensorFileWriter> create_gguf(const std::string& path, const Gguf
   uint64_t offset = 0;
   for (const TensorPlan& tensor : tensors) {
     BRISK_ASSIGN_OR_RETURN(const uint64_t bytes,
-                           tensor.panels
-                               ? bytes_of_panels(tensor.name, *tensor.panels, tensor.shape)
+                           tensor.packing
+                               ? bytes_of_packed(tensor.name, *tensor.packing, tensor.shape)
                                : bytes_of_shape(tensor.name, tensor.dtype, tensor.shape));
     BRISK_RETURN_IF_ERROR(put_row(head, tensor, offset));
     sizes.push_back(bytes);

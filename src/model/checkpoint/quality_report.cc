@@ -34,7 +34,7 @@ absl::Status rewrite_gguf(const std::string& path, std::span<const std::byte> by
     plans.push_back({.name = std::string(tensor.name),
                      .dtype = tensor.dtype,
                      .shape = tensor.shape,
-                     .panels = tensor.panels});
+                     .packing = tensor.packing});
   }
   BRISK_ASSIGN_OR_RETURN(TensorFileWriter writer, create_gguf(path, header, plans));
   for (const GgufTensor& tensor : file.tensors) BRISK_RETURN_IF_ERROR(writer.append(tensor.data));

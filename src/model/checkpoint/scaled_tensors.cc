@@ -22,10 +22,6 @@ namespace {
 using Method = QuantizationConfig::Method;
 using Shape = std::vector<int64_t>;
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 int64_t load_integer(const Tensor& tensor, int64_t index) {
   if (tensor.dtype == DType::kI64) {
     int64_t value;

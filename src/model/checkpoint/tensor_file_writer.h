@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "compute/quant/packing.h"
 #include "compute/sys/file_writer.h"
 #include "compute/tensor/tensor.h"
 
@@ -20,8 +21,8 @@ namespace brisk {
 struct TensorPlan {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;                        // outermost first
-  std::optional<PanelFormat> panels = std::nullopt;  // see Tensor; only GGUF holds them
+  std::vector<int64_t> shape;                     // outermost first
+  std::optional<Packing> packing = std::nullopt;  // only GGUF holds packed matrices
 };
 
 // Made by create_gguf and create_safetensors. One thread at a time.

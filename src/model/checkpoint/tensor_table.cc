@@ -8,7 +8,6 @@
 #include "base/status.h"
 #include "base/units.h"
 #include "compute/quant/format.h"
-#include "compute/quant/pack_panels.h"
 
 namespace brisk {
 
@@ -41,20 +40,18 @@ absl::StatusOr<uint64_t> bytes_of_shape(std::string_view name, DType dtype,
   return static_cast<uint64_t>(bytes_of(dtype, static_cast<int64_t>(values)));
 }
 
-absl::StatusOr<uint64_t> bytes_of_panels(std::string_view name, PanelFormat panels,
+absl::StatusOr<uint64_t> bytes_of_packed(std::string_view name, Packing packing,
                                          const std::vector<int64_t>& shape) {
-  const bool k_quant = kPanelLayouts[static_cast<size_t>(panels)].groups == 8;
-  const int64_t unit = k_quant ? 8 * kGroupInputs : kGroupInputs;
+  const int64_t outputs = panel_outputs(packing);
   const bool is_stack = shape.size() == 3;
-  if ((shape.size() != 2 && !is_stack) || shape.back() % unit != 0 ||
-      (is_stack && shape[1] % kPanelColumns != 0)) {
-    return invalid_input("tensor \"{}\" of shape {} cannot be in panels", name, shape_text(shape));
+  if ((shape.size() != 2 && !is_stack) || shape.back() % depth_unit(packing) != 0 ||
+      (is_stack && shape[1] % outputs != 0)) {
+    return invalid_input("tensor \"{}\" of shape {} cannot be packed", name, shape_text(shape));
   }
   // Checks the extents; a value takes no less than half a byte and no more than two.
   BRISK_RETURN_IF_ERROR(bytes_of_shape(name, DType::kI8, shape).status());
   const int64_t columns = is_stack ? shape[0] * shape[1] : shape[0];
-  return static_cast<uint64_t>(ceil_div<int64_t>(columns, kPanelColumns) *
-                               panel_bytes(panels, shape.back()));
+  return static_cast<uint64_t>(ceil_div(columns, outputs) * panel_bytes(packing, shape.back()));
 }
 
 absl::Status check_no_overlap(std::vector<TensorExtent> extents) {

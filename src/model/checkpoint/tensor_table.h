@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "compute/quant/packing.h"
 #include "model/checkpoint/checkpoint.h"
 
 namespace brisk {
@@ -28,9 +29,9 @@ absl::Status add_tensor(Checkpoint& checkpoint, std::string name, Tensor tensor)
 absl::StatusOr<uint64_t> bytes_of_shape(std::string_view name, DType dtype,
                                         const std::vector<int64_t>& shape);
 
-// The bytes of a matrix in panels, or of a stack of them. Errors: as above, and when the matrices
-// of a stack do not begin with a panel of their own.
-absl::StatusOr<uint64_t> bytes_of_panels(std::string_view name, PanelFormat panels,
+// The bytes of a packed matrix, or of a stack of them. Errors: as above, and when the matrices of a
+// stack do not begin with a panel of their own.
+absl::StatusOr<uint64_t> bytes_of_packed(std::string_view name, Packing packing,
                                          const std::vector<int64_t>& shape);
 
 // Errors: InvalidArgument naming two tensors whose bytes overlap.

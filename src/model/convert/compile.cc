@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
 #include "compute/kernels/cpu/dispatch.h"
-#include "compute/quant/pack_panels.h"
+#include "compute/quant/packing.h"
 #include "compute/sys/mapped_file.h"
 #include "compute/sys/thread_team.h"
 #include "model/arch/architecture.h"
@@ -28,9 +27,10 @@ constexpr uint32_t kAlignment = 64;
 // Panels that are packed before they are written.
 constexpr int64_t kPanelsPerWrite = 256;
 
-// Which matrices must stay in rows: those that are looked up by row, and fused ones whose parts do
-// not begin with a panel.
-std::set<std::string> names_kept(const TensorNames& names, const ModelSpec& spec) {
+// Which matrices must stay in rows: those that are looked up by row, fused ones whose parts do not
+// begin with a panel of `outputs` rows, and, in floats, what chooses experts.
+std::set<std::string> names_kept(const Checkpoint& checkpoint, const TensorNames& names,
+                                 const ModelSpec& spec, int64_t outputs) {
   std::set<std::string> kept = {names.embedding, names.positions};
   const auto keep = [&](const std::string& pattern, bool aligned) {
     if (pattern.empty() || aligned) return;
@@ -42,8 +42,16 @@ std::set<std::string> names_kept(const TensorNames& names, const ModelSpec& spec
   };
   const int64_t kv_rows = int64_t{spec.kv_heads} * spec.head_dim;
   const int64_t q_rows = int64_t{spec.heads} * spec.head_dim;
-  keep(names.qkv, q_rows % kPanelColumns == 0 && kv_rows % kPanelColumns == 0);
-  keep(names.gate_up, spec.ffn_size % kPanelColumns == 0);
+  keep(names.qkv, q_rows % outputs == 0 && kv_rows % outputs == 0);
+  keep(names.gate_up, spec.ffn_size % outputs == 0);
+  for (const std::string& pattern : {names.router, names.shared_expert_gate}) {
+    if (pattern.empty()) continue;
+    for (size_t i = 0; i < spec.layers.size(); ++i) {
+      const std::string name = with_number(pattern, static_cast<int64_t>(i));
+      const NamedTensor* found = checkpoint.find_weight(name);
+      if (found != nullptr && is_float(found->tensor.dtype)) kept.insert(name);
+    }
+  }
   return kept;
 }
 
@@ -53,40 +61,51 @@ struct Entry {
   bool sparse = false;
 };
 
-Entry packed(std::string name, const Tensor& source, PanelFormat format) {
+Entry packed(std::string name, const Tensor& source, Packing packing) {
   return {.plan = {.name = std::move(name),
-                   .dtype = dtype_of(format),
+                   .dtype = dtype_of(packing),
                    .shape = source.shape,
-                   .panels = format},
+                   .packing = packing},
           .source = &source};
 }
 
-std::optional<PanelFormat> format_for(const Tensor& tensor) {
-  const bool is_stack = tensor.shape.size() == 3;
-  if (tensor.shape.size() != 2 && !(is_stack && tensor.shape[1] % kPanelColumns == 0)) {
-    return std::nullopt;
+// The kernels that will run the file, and when they would take a matrix as sparse.
+struct Machine {
+  const KernelTable* kernels;
+  SparseChoice sparse;
+
+  // A matrix that runs sparse is better packed when it is loaded.
+  bool runs_sparse(const Tensor& matrix) const {
+    return choose_sparse(matrix, *kernels, sparse).has_value();
   }
-  return panel_format_for(tensor);
-}
+  std::optional<Packing> packing_for(const Tensor& tensor) const {
+    const bool is_stack = tensor.shape.size() == 3;
+    if (tensor.shape.size() != 2 && !is_stack) return std::nullopt;
+    const auto packing = brisk::packing_for(tensor, *kernels);
+    if (!packing.has_value()) return std::nullopt;
+    if (is_stack && tensor.shape[1] % panel_outputs(*packing) != 0) return std::nullopt;
+    return packing;
+  }
+};
 
-// Whether a matrix is better packed when it is loaded.
-using RunsSparse = std::function<bool(const Tensor&)>;
-
-absl::StatusOr<RunsSparse> runs_sparse_here() {
-  BRISK_ASSIGN_OR_RETURN(const KernelTable* kernels, kernels_from_environment());
-  BRISK_ASSIGN_OR_RETURN(const SparseChoice choice, sparse_choice_from_environment());
-  return [=](const Tensor& matrix) { return choose_sparse(matrix, *kernels, choice).has_value(); };
+absl::StatusOr<Machine> machine_for(const CompileOptions& options) {
+  Machine machine = {.kernels = options.kernels, .sparse = {}};
+  if (machine.kernels == nullptr) {
+    BRISK_ASSIGN_OR_RETURN(machine.kernels, kernels_from_environment());
+  }
+  BRISK_ASSIGN_OR_RETURN(machine.sparse, sparse_choice_from_environment());
+  return machine;
 }
 
 std::vector<Entry> plan_entries(const Checkpoint& checkpoint, const TensorNames& names,
-                                const std::set<std::string>& kept, const RunsSparse& runs_sparse) {
+                                const std::set<std::string>& kept, const Machine& machine) {
   std::vector<Entry> entries;
   for (const NamedTensor& named : checkpoint.tensors) {
-    const auto format = format_for(named.tensor);
-    const bool wanted = format.has_value() && !kept.contains(named.name);
-    const bool sparse = wanted && runs_sparse(named.tensor);
+    const auto packing = machine.packing_for(named.tensor);
+    const bool wanted = packing.has_value() && !kept.contains(named.name);
+    const bool sparse = wanted && machine.runs_sparse(named.tensor);
     if (wanted && !sparse) {
-      entries.push_back(packed(named.name, named.tensor, *format));
+      entries.push_back(packed(named.name, named.tensor, *packing));
       continue;
     }
     entries.push_back(
@@ -96,8 +115,8 @@ std::vector<Entry> plan_entries(const Checkpoint& checkpoint, const TensorNames&
   }
   const Tensor* embedding = checkpoint.find(names.embedding);
   if (checkpoint.find(names.head) == nullptr && embedding != nullptr) {
-    if (const auto format = format_for(*embedding)) {
-      entries.push_back(packed(names.head, *embedding, *format));
+    if (const auto packing = machine.packing_for(*embedding)) {
+      entries.push_back(packed(names.head, *embedding, *packing));
     }
   }
   return entries;
@@ -106,16 +125,16 @@ std::vector<Entry> plan_entries(const Checkpoint& checkpoint, const TensorNames&
 absl::Status write_panels(const Entry& entry, ThreadTeam& team, TensorFileWriter& writer,
                           std::vector<std::byte>& buffer) {
   const Tensor& source = *entry.source;
-  const PanelFormat format = *entry.plan.panels;
-  const int64_t bytes = panel_bytes(format, source.shape.back());
-  const int64_t count = panel_count(source);
+  const Packing packing = *entry.plan.packing;
+  const int64_t bytes = panel_bytes(packing, source.shape.back());
+  const int64_t count = panel_count(packing, source);
   for (int64_t first = 0; first < count; first += kPanelsPerWrite) {
     const int64_t panels = std::min(kPanelsPerWrite, count - first);
     buffer.resize(static_cast<size_t>(panels * bytes));
     team.run([&](Worker worker) {
       const Range mine = worker.share(panels);
-      pack_panels(source, format, {first + mine.begin, first + mine.end},
-                  buffer.data() + mine.begin * bytes);
+      pack(source, packing, {first + mine.begin, first + mine.end},
+           buffer.data() + mine.begin * bytes);
     });
     BRISK_RETURN_IF_ERROR(writer.append(buffer));
   }
@@ -130,7 +149,7 @@ absl::Status check_source(const std::string& in, const std::string& out,
   }
   const bool compiled =
       std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
-                  [](const NamedTensor& named) { return named.tensor.panels.has_value(); });
+                  [](const NamedTensor& named) { return named.tensor.is_packed(); });
   return compiled ? invalid_input("{} is compiled already", in) : absl::OkStatus();
 }
 
@@ -151,9 +170,10 @@ absl::StatusOr<CompileResult> compile_checkpoint(const std::string& in, const st
   const TensorNames names = (*architecture)->names(checkpoint->config.layout);
   auto spec = (*architecture)->spec(*checkpoint, 0);
   if (!spec.ok()) return annotate(spec.status(), in);
-  BRISK_ASSIGN_OR_RETURN(const RunsSparse runs_sparse, runs_sparse_here());
+  BRISK_ASSIGN_OR_RETURN(const Machine machine, machine_for(options));
+  const int64_t outputs = machine.kernels->tiles != nullptr ? kTileOutputs : kPanelColumns;
   const std::vector<Entry> entries =
-      plan_entries(*checkpoint, names, names_kept(names, *spec), runs_sparse);
+      plan_entries(*checkpoint, names, names_kept(*checkpoint, names, *spec, outputs), machine);
 
   GgufHeader header;
   header.copy(*file);
@@ -166,7 +186,7 @@ absl::StatusOr<CompileResult> compile_checkpoint(const std::string& in, const st
   CompileResult result;
   size_t done = 0;
   for (const Entry& entry : entries) {
-    if (entry.plan.panels.has_value()) {
+    if (entry.plan.packing.has_value()) {
       BRISK_RETURN_IF_ERROR(write_panels(entry, team, writer, buffer));
       ++result.packed;
     } else {

@@ -131,8 +131,7 @@ bool keeps_values(const std::vector<ConvertedTensor>& tensors) {
     if (tensor.sources.empty() || tensor.shift != 0) return false;
     return std::ranges::all_of(tensor.sources, [&](const Tensor* source) {
       const DType from = source->dtype, to = tensor.plan.dtype;
-      const bool is_float = from == DType::kF32 || from == DType::kF16 || from == DType::kBF16;
-      if (is_float && (to == from || to == DType::kF32)) return true;
+      if (is_float(from) && (to == from || to == DType::kF32)) return true;
       return tensor.is_copy() && to == from;
     });
   });

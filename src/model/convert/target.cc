@@ -126,7 +126,7 @@ absl::StatusOr<Conversion> plan_conversion(const Checkpoint& source, Layout targ
   conversion.spec.vocab_size =
       static_cast<int>(has_rows ? embedding->shape[0] : source.config.vocab_size);
   for (const NamedTensor& named : source.tensors) {
-    if (!named.tensor.panels) continue;
+    if (!named.tensor.is_packed()) continue;
     return invalid_input(
         "the model is compiled (its weights are packed); convert the file it was "
         "compiled from");

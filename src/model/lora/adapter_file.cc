@@ -180,7 +180,7 @@ absl::StatusOr<LoraFile> read_gguf_lora(std::span<const std::byte> bytes) {
   Pairing pairing;
   for (const GgufTensor& found : gguf.tensors) {
     const auto half = gguf_half(found.name);
-    if (!half.has_value() || found.panels.has_value()) return not_low_rank(found.name);
+    if (!half.has_value() || found.packing.has_value()) return not_low_rank(found.name);
     BRISK_RETURN_IF_ERROR(
         pairing.add(*half, {.dtype = found.dtype, .shape = found.shape, .data = found.data}));
   }
