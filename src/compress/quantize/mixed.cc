@@ -193,6 +193,23 @@ void add_tables(Model& model, Linear& embedding, std::vector<Unit>& units) {
   }
 }
 
+// As much of the windows as is measured on: all logits are kept.
+TokenWindows probe_windows(const TokenWindows& windows, int vocab_size) {
+  constexpr int64_t kTokens = 2048;
+  constexpr int64_t kLogits = int64_t{1} << 27;  // 512 MiB
+  const int64_t tokens_max = std::min(kTokens, std::max<int64_t>(kLogits / vocab_size, 64));
+  TokenWindows probes;
+  int64_t tokens = 0;
+  for (const auto& window : windows) {
+    if (tokens >= tokens_max) break;
+    const auto size = static_cast<int64_t>(window.size());
+    const int64_t taken = std::min(size, tokens_max - tokens);
+    probes.emplace_back(window.begin(), window.begin() + taken);
+    tokens += taken;
+  }
+  return probes;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<MixedMatrix>> measure_sensitivity(
@@ -202,7 +219,8 @@ absl::StatusOr<std::vector<MixedMatrix>> measure_sensitivity(
   Linear embedding;
   embedding.weight = model.weights.embedding;
   add_tables(model, embedding, units);
-  Predictions predictions(model, windows, team);
+  const TokenWindows probes = probe_windows(windows, model.spec.vocab_size);
+  Predictions predictions(model, probes, team);
   BRISK_RETURN_IF_ERROR(predictions.remember());
   std::vector<MixedMatrix> matrices;
   for (const Unit& unit : units) {

@@ -87,8 +87,12 @@ void decode_q5_k(const std::byte* blocks, int64_t values, float* out);
 void decode_q6_k(const std::byte* blocks, int64_t values, float* out);
 
 // k_quants_encode.cc
+void encode_q2_k(const float* in, int64_t values, std::byte* blocks);
 void encode_q4_k(const float* in, int64_t values, std::byte* blocks);
 void encode_q6_k(const float* in, int64_t values, std::byte* blocks);
+void fit_q2_k(const GridFit& fit, std::byte* block);
+void grids_q2_k(const std::byte* block, Grid* grids);
+void store_q2_k(const int* codes, std::byte* block);
 void fit_q4_k(const GridFit& fit, std::byte* block);
 void grids_q4_k(const std::byte* block, Grid* grids);
 void store_q4_k(const int* codes, std::byte* block);

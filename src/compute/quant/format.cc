@@ -25,7 +25,7 @@ constexpr std::array<Format, 25> kFormats = {{
     {DType::kQ5_0, "q5_0", 32, 22, quant::decode_q5_0, quant::encode_q5_0},
     {DType::kQ5_1, "q5_1", 32, 24, quant::decode_q5_1, quant::encode_q5_1},
     {DType::kQ8_0, "q8_0", 32, 34, quant::decode_q8_0, quant::encode_q8_0},
-    {DType::kQ2_K, "q2_k", 256, 84, quant::decode_q2_k, nullptr},
+    {DType::kQ2_K, "q2_k", 256, 84, quant::decode_q2_k, quant::encode_q2_k},
     {DType::kQ3_K, "q3_k", 256, 110, quant::decode_q3_k, nullptr},
     {DType::kQ4_K, "q4_k", 256, 144, quant::decode_q4_k, quant::encode_q4_k},
     {DType::kQ5_K, "q5_k", 256, 176, quant::decode_q5_k, nullptr},

@@ -14,6 +14,7 @@ constexpr GridFormat kGridFormats[] = {
     {DType::kQ4_1, 32, 32, quant::fit_q4_1, quant::grids_q4_1, quant::store_q4_1},
     {DType::kQ5_0, 32, 32, quant::fit_q5_0, quant::grids_q5_0, quant::store_q5_0},
     {DType::kQ5_1, 32, 32, quant::fit_q5_1, quant::grids_q5_1, quant::store_q5_1},
+    {DType::kQ2_K, 256, 16, quant::fit_q2_k, quant::grids_q2_k, quant::store_q2_k},
     {DType::kQ4_K, 256, 32, quant::fit_q4_k, quant::grids_q4_k, quant::store_q4_k},
     {DType::kQ6_K, 256, 16, quant::fit_q6_k, quant::grids_q6_k, quant::store_q6_k},
     {DType::kTQ2_0, 256, 256, quant::fit_tq2_0, quant::grids_tq2_0, quant::store_tq2_0},

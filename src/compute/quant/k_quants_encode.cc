@@ -1,5 +1,5 @@
-// Encoders of q4_k and q6_k: for each run of values, the step (and offset) with the least squared
-// error among a few candidates, refitted to the codes it leads to.
+// Encoders of q2_k, q4_k and q6_k: for each run of values, the step (and offset) with the least
+// squared error among a few candidates, refitted to the codes it leads to.
 #include <algorithm>
 #include <cmath>
 
@@ -94,7 +94,91 @@ float fit_symmetric_16(const float* in) {
   return best;
 }
 
+// The step with its offset, as q2_k's four bits for each say them.
+struct RunCodes {
+  int step, offset;
+};
+
+double weighted_error(const GridFit& run, AffineFit fit) {
+  const float inverse = inverse_or_zero(fit.step);
+  double error = 0;
+  for (int i = 0; i < 16; ++i) {
+    const float x = run.values[i];
+    const float code = static_cast<float>(nearest((x + fit.offset) * inverse, 0, 3));
+    const auto difference = static_cast<double>(fit.step * code - fit.offset - x);
+    const double w = run.importance == nullptr ? 1.0 : static_cast<double>(run.importance[i]);
+    error += w * difference * difference;
+  }
+  return error;
+}
+
+// Four bits are few: what lies around the nearest codes of `fit` may serve better.
+RunCodes search_codes(const GridFit& run, AffineFit fit, float scale, float minimum) {
+  const RunCodes around = {.step = nearest(fit.step * inverse_or_zero(scale), 0, 15),
+                           .offset = nearest(fit.offset * inverse_or_zero(minimum), 0, 15)};
+  RunCodes best = around;
+  double best_error = INFINITY;
+  for (int step = std::max(around.step - 1, 0); step <= std::min(around.step + 1, 15); ++step) {
+    for (int offset = std::max(around.offset - 2, 0); offset <= std::min(around.offset + 2, 15);
+         ++offset) {
+      const double error = weighted_error(run, {.step = scale * static_cast<float>(step),
+                                                .offset = minimum * static_cast<float>(offset)});
+      if (error >= best_error) continue;
+      best_error = error;
+      best = {step, offset};
+    }
+  }
+  return best;
+}
+
 }  // namespace
+
+void fit_q2_k(const GridFit& fit, std::byte* block) {
+  GridFit runs[16];
+  AffineFit fits[16];
+  float step_max = 0, offset_max = 0;
+  for (int i = 0; i < 16; ++i) {
+    const float* importance = fit.importance == nullptr ? nullptr : fit.importance + i * 16;
+    runs[i] = {.values = fit.values + i * 16, .importance = importance, .search = fit.search};
+    fits[i] = fit.search ? search_affine(runs[i].values, importance, 16, 3, 0)
+                         : fit_affine(runs[i].values, 16, 3);
+    step_max = std::max(step_max, fits[i].step);
+    offset_max = std::max(offset_max, fits[i].offset);
+  }
+  const float scale = store_f16_scale(step_max / 15, block + 80);
+  const float minimum = store_f16_scale(offset_max / 15, block + 82);
+  for (int i = 0; i < 16; ++i) {
+    const RunCodes codes =
+        fit.search ? search_codes(runs[i], fits[i], scale, minimum)
+                   : RunCodes{nearest(fits[i].step * inverse_or_zero(scale), 0, 15),
+                              nearest(fits[i].offset * inverse_or_zero(minimum), 0, 15)};
+    block[i] = static_cast<std::byte>(codes.step | codes.offset << 4);
+  }
+}
+
+void grids_q2_k(const std::byte* block, Grid* grids) {
+  const float scale = load_f16(block + 80), minimum = load_f16(block + 82);
+  for (int i = 0; i < 16; ++i) {
+    const int codes = std::to_integer<int>(block[i]);
+    const float step = scale * static_cast<float>(codes & 15);
+    grids[i] = {.step = step,
+                .inverse = inverse_or_zero(step),
+                .offset = -(minimum * static_cast<float>(codes >> 4)),
+                .code_min = 0,
+                .code_max = 3};
+  }
+}
+
+void store_q2_k(const int* codes, std::byte* block) {
+  std::fill_n(block + 16, 64, std::byte{0});
+  for (int i = 0; i < kSuper; ++i) {
+    block[16 + i / 128 * 32 + i % 32] |= static_cast<std::byte>(codes[i] << (i % 128 / 32 * 2));
+  }
+}
+
+void encode_q2_k(const float* in, int64_t values, std::byte* blocks) {
+  encode_covering(*grid_format(DType::kQ2_K), in, values, blocks);
+}
 
 void fit_q4_k(const GridFit& fit, std::byte* block) {
   AffineFit fits[8];

@@ -12,10 +12,15 @@ namespace {
 
 constexpr std::string_view kQ4KM = "q4_k_m", kTernary = "ternary";
 
+double bits_of(DType dtype) {
+  const Format& format = format_of(dtype);
+  return 8.0 * format.block_bytes / format.block_values;
+}
+
 DType fitting(DType wanted, int64_t row) {
   if (row % format_of(wanted).block_values == 0) return wanted;
-  const bool coarse = format_of(wanted).block_bytes * 8 < 5 * format_of(wanted).block_values;
-  const DType smaller = coarse ? DType::kQ5_0 : DType::kQ8_0;
+  const double bits = bits_of(wanted);
+  const DType smaller = bits < 4 ? DType::kQ4_0 : bits < 5 ? DType::kQ5_0 : DType::kQ8_0;
   return row % format_of(smaller).block_values == 0 ? smaller : DType::kF16;
 }
 
@@ -36,10 +41,11 @@ DType q4_k_m(std::string_view name, int64_t layers, bool tied) {
   return better ? DType::kQ6_K : DType::kQ4_K;
 }
 
-// llama.cpp's TQ2_0: embeddings and head, which three levels would ruin, have more.
-DType ternary(std::string_view name, int64_t /*layers*/, bool tied) {
+// Embeddings and head, which so few levels would ruin, have more, as in llama.cpp's TQ2_0.
+template <DType kMatrices>
+DType with_finer_tables(std::string_view name, int64_t /*layers*/, bool tied) {
   if (name == "output.weight" || (tied && name == "token_embd.weight")) return DType::kQ6_K;
-  return name == "token_embd.weight" ? DType::kQ4_K : DType::kTQ2_0;
+  return name == "token_embd.weight" ? DType::kQ4_K : kMatrices;
 }
 
 }  // namespace
@@ -54,15 +60,18 @@ std::string format_choices() {
 
 absl::StatusOr<FormatChoice> FormatChoice::parse(std::string_view name) {
   if (name == kQ4KM) return FormatChoice(name, q4_k_m, DType::kQ4_K);
-  if (name == kTernary) return FormatChoice(name, ternary, DType::kTQ2_0);
+  if (name == kTernary) return FormatChoice(name, with_finer_tables<DType::kTQ2_0>, DType::kTQ2_0);
   const std::optional<DType> dtype = dtype_from_name(name);
   if (!dtype.has_value() || format_of(*dtype).encode == nullptr) {
     return invalid_input(
         "the format \"{}\" cannot be written; these can: {}; in a directory also {}", name,
         format_choices(), scaled_scheme_names());
   }
-  return FormatChoice(format_of(*dtype).name, nullptr, *dtype);
+  const Mix mix = dtype == DType::kQ2_K ? with_finer_tables<DType::kQ2_K> : nullptr;
+  return FormatChoice(format_of(*dtype).name, mix, *dtype);
 }
+
+bool FormatChoice::is_below_four_bits() const { return bits_of(dtype_) < 4; }
 
 DType FormatChoice::of(const TensorPlan& tensor, int64_t layers, bool tied) const {
   const bool router = tensor.name.find("ffn_gate_inp") != std::string::npos;
@@ -73,9 +82,9 @@ DType FormatChoice::of(const TensorPlan& tensor, int64_t layers, bool tied) cons
 
 uint32_t FormatChoice::file_type() const {
   constexpr std::pair<std::string_view, uint32_t> kTypes[] = {
-      {"f32", 0},   {"f16", 1},     {"q4_0", 2},   {"q4_1", 3}, {"q8_0", 7},
-      {"q5_0", 8},  {"q5_1", 9},    {"q4_k", 14},  {kQ4KM, 15}, {"q6_k", 18},
-      {"bf16", 32}, {kTernary, 37}, {"tq2_0", 37},
+      {"f32", 0},   {"f16", 1},   {"q4_0", 2},    {"q4_1", 3},   {"q8_0", 7},
+      {"q5_0", 8},  {"q5_1", 9},  {"q2_k", 10},   {"q4_k", 14},  {kQ4KM, 15},
+      {"q6_k", 18}, {"bf16", 32}, {kTernary, 37}, {"tq2_0", 37},
   };
   for (const auto& [known, number] : kTypes) {
     if (known == name_) return number;

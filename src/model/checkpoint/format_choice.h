@@ -14,7 +14,7 @@ namespace brisk {
 class FormatChoice {
  public:
   // `name`: an element format that brisk can encode ("f16", "q4_0", ...) or one of the mixes
-  // "q4_k_m" and "ternary".
+  // "q4_k_m" and "ternary". "q2_k" is a mix as well: embedding and head have more bits.
   // Errors: InvalidArgument with the names that exist.
   static absl::StatusOr<FormatChoice> parse(std::string_view name);
 
@@ -22,7 +22,9 @@ class FormatChoice {
   // of experts are f32. Rows that do not fill the format's blocks get one with smaller blocks.
   DType of(const TensorPlan& tensor, int64_t layers, bool tied) const;
 
-  bool is_ternary() const { return dtype_ == DType::kTQ2_0; }
+  // Of most matrices, where their rows fill its blocks.
+  DType matrices() const { return dtype_; }
+  bool is_below_four_bits() const;
 
   // llama.cpp's number for the format of most of a file (general.file_type).
   uint32_t file_type() const;
