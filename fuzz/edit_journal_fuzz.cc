@@ -87,9 +87,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       // What comes next finds its place behind what was there.
       if (resumed->journal->allocate(10).empty()) std::abort();
-      if (!resumed->journal->commit({{"tensors", brisk::Json::array()}, {"details", 1}}).ok()) {
-        std::abort();
-      }
+      const brisk::Json none = brisk::Json::array();
+      const brisk::Json step = {
+          {"tensors", none}, {"added", none}, {"removed", none}, {"details", 1}};
+      if (!resumed->journal->commit(step).ok()) std::abort();
     }
   }
   const auto again = brisk::resume_edit(source, directory.string(), "key");

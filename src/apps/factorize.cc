@@ -63,6 +63,7 @@ absl::Status factorize(Options& options) {
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }
+  job.work_directory = work_directory_of(options.out);
   FactorizeResult result;
   return make_artefact(
       {.in = options.in,

@@ -79,6 +79,7 @@ absl::Status prune_whole_structures(Options& options) {
   job.damping = options.prune.damping;
   job.tokenizer_path = options.prune.tokenizer_path;
   job.threads = options.prune.threads;
+  job.work_directory = work_directory_of(options.out);
   if (!options.calibration.empty()) {
     BRISK_ASSIGN_OR_RETURN(job.documents, read_documents(options.calibration));
   }

@@ -125,7 +125,12 @@ TEST_F(Journal, StepsWhoseTensorsCannotBeAreRefused) {
       EXPECT_FALSE(journal->allocate(1).empty());
       const Json tensor = {
           {"name", "w"}, {"format", {{"name", format}}}, {"shape", shape}, {"offset", offset}};
-      EXPECT_TRUE(journal->commit({{"tensors", {tensor}}, {"details", 1}}).ok());
+      EXPECT_TRUE(journal
+                      ->commit({{"tensors", {tensor}},
+                                {"added", Json::array()},
+                                {"removed", Json::array()},
+                                {"details", 1}})
+                      .ok());
     }
     return resume_edit(source, path_, "key").status().code();
   };

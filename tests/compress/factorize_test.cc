@@ -2,17 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
 #include <limits>
 #include <memory>
 
-#include "base/status.h"
 #include "compress/edit/working_matrix.h"
-#include "compress/evaluate/documents.h"
-#include "compress/evaluate/quality.h"
 #include "compress/factorize/truncated_svd.h"
 #include "compress/prune/structured.h"
 #include "compress/quantize/quantize.h"
@@ -21,6 +17,7 @@
 #include "model/convert/compile.h"
 #include "model/convert/convert.h"
 #include "model/low_rank.h"
+#include "tests/compress/stories_fixture.h"
 #include "tests/support/decoder_harness.h"
 
 namespace brisk {
@@ -29,27 +26,13 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-const std::string kStories = BRISK_DATA_DIR "/models/stories260K/stories260Ktok512.gguf";
-
-class Factorized : public testing::Test {
+class Factorized : public StoriesTest {
  protected:
-  void SetUp() override {
-    if (!fs::exists(kStories)) GTEST_SKIP() << "needs the models of " << BRISK_DATA_DIR;
-    directory_ = fs::temp_directory_path() / fmt::format("brisk-factorize-{}", ::getpid());
-    fs::create_directories(directory_);
-    const auto stories = read_documents(BRISK_DATA_DIR "/text/tinystories-500.jsonl").value();
-    seen_.assign(stories.begin(), stories.begin() + 60);
-    unseen_.assign(stories.begin() + 200, stories.begin() + 230);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
-  std::string path(const std::string& name) const { return directory_ / name; }
-
   FactorizeOptions by_inputs(double ratio) const {
     FactorizeOptions options;
     options.ratio = ratio;
     options.documents = seen_;
-    options.calibration = {.windows_max = 24, .window_tokens = 128};
+    options.calibration = calibration_;
     options.threads = 2;
     return options;
   }
@@ -59,17 +42,6 @@ class Factorized : public testing::Test {
     EXPECT_TRUE(result.ok()) << result.status();
     return result.value_or(FactorizeResult{});
   }
-
-  double kl(const std::string& name, Activations activations = Activations::kF32) const {
-    LoadOptions options;
-    options.activations = activations;
-    const auto model = load_model(path(name), options).value();
-    const auto reference = load_model(kStories, options).value();
-    return measure_quality(*model, reference.get(), unseen_, {})->text->divergence->kl.value;
-  }
-
-  fs::path directory_;
-  std::vector<Document> seen_, unseen_;
 };
 
 absl::StatusCode code_of(const absl::StatusOr<FactorizeResult>& result) {
@@ -204,7 +176,7 @@ TEST_F(Factorized, FactorsAreQuantisedAndCompiledAsOtherMatricesAre) {
   QuantizeOptions quantize;
   quantize.scheme = "q8_0";
   quantize.documents = seen_;
-  quantize.calibration = {.windows_max = 24, .window_tokens = 128};
+  quantize.calibration = calibration_;
   quantize.threads = 2;
   for (const char* method : {"nearest", "importance", "gptq"}) {
     quantize.method = parse_quantize_method(method).value();

@@ -2,24 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cctype>
 #include <cmath>
-#include <filesystem>
 #include <vector>
 
-#include "base/status.h"
-#include "compress/evaluate/documents.h"
-#include "compress/evaluate/quality.h"
 #include "compress/quantize/quantize.h"
 #include "compute/sys/mapped_file.h"
+#include "tests/compress/stories_fixture.h"
 #include "tests/support/decoder_harness.h"
 
 namespace brisk {
 namespace {
-
-namespace fs = std::filesystem;
 
 QuantizeOptions smoothing(KvElement element, std::vector<Document> documents) {
   QuantizeOptions options;
@@ -40,19 +33,13 @@ std::vector<float> logits_of(const std::string& model) {
   return harness.feed(std::vector<int32_t>{1, 5, 9, 2, 7, 3, 8, 4});
 }
 
-// Every family and layout that has a tokenizer and float weights.
-class SmoothedKv : public testing::TestWithParam<std::string> {};
+class SmoothedKv : public FamilyTest {};
 
-// With biases, with normed heads, rotated by neighbours or by halves, stacked or not.
 TEST_P(SmoothedKv, TheModelComputesWhatItDid) {
-  const std::string model = BRISK_BINARY_DIR "/reference/" + GetParam();
-  const fs::path directory = fs::temp_directory_path() / fmt::format("brisk-kv-{}", ::getpid());
-  fs::create_directories(directory);
-  const std::string end = model.ends_with(".gguf") ? ".gguf" : "";
-  QuantizeOptions options =
-      smoothing(KvElement::kInt4, {"a b c d e f g h i j k l m n o p", "the quick brown fox, 1 2"});
-  const std::string smooth = directory / ("smooth" + end), plain = directory / ("plain" + end);
-  const auto result = quantize_checkpoint(model, smooth, options);
+  const std::string end = model().ends_with(".gguf") ? ".gguf" : "";
+  QuantizeOptions options = smoothing(KvElement::kInt4, texts_);
+  const std::string smooth = path("smooth" + end), plain = path("plain" + end);
+  const auto result = quantize_checkpoint(model(), smooth, options);
   ASSERT_TRUE(result.ok()) << result.status();
   KvLoss all;
   for (const KvLoss& loss : result->kv) {
@@ -63,7 +50,7 @@ TEST_P(SmoothedKv, TheModelComputesWhatItDid) {
   }
   EXPECT_LT(all.keys_after + all.values_after, all.keys_before + all.values_before);
   options.kv_calibration = std::nullopt;
-  ASSERT_TRUE(quantize_checkpoint(model, plain, options).ok());
+  ASSERT_TRUE(quantize_checkpoint(model(), plain, options).ok());
 
   const std::vector<float> before = logits_of(plain), after = logits_of(smooth);
   for (size_t i = 0; i < before.size(); ++i) ASSERT_NEAR(after[i], before[i], 1e-4) << i;
@@ -74,38 +61,11 @@ TEST_P(SmoothedKv, TheModelComputesWhatItDid) {
   EXPECT_FALSE(std::ranges::equal(a.v.weight.data, b.v.weight.data) &&
                std::ranges::equal(a.k.weight.data, b.k.weight.data) &&
                a.k_norm.weight == b.k_norm.weight);
-  fs::remove_all(directory);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SmoothedKv,
-                         testing::Values("llama2/model.gguf", "llama3/hf", "mistral/hf", "qwen2/hf",
-                                         "qwen3/hf", "gemma2/hf", "gemma3/hf", "phi4-mini/hf",
-                                         "mixtral/hf", "qwen2moe/hf"),
-                         [](const auto& test) {
-                           std::string name = test.param;
-                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Families, SmoothedKv, float_families(), family_name);
 
-const std::string kStories = BRISK_DATA_DIR "/models/stories260K/stories260Ktok512.gguf";
-
-class SmoothedStories : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!fs::exists(kStories)) GTEST_SKIP() << "needs the models of " << BRISK_DATA_DIR;
-    directory_ = fs::temp_directory_path() / fmt::format("brisk-kv-stories-{}", ::getpid());
-    fs::create_directories(directory_);
-    const auto stories = read_documents(BRISK_DATA_DIR "/text/tinystories-500.jsonl").value();
-    seen_.assign(stories.begin(), stories.begin() + 60);
-    unseen_.assign(stories.begin() + 200, stories.begin() + 230);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
-  std::string path(const std::string& name) const { return directory_ / name; }
-
-  fs::path directory_;
-  std::vector<Document> seen_, unseen_;
-};
+using SmoothedStories = StoriesTest;
 
 TEST_F(SmoothedStories, CoarseCachesCostLess) {
   const std::string model = BRISK_DATA_DIR "/models/stories3M/stories3M-q80.bin";

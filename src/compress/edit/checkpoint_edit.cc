@@ -17,23 +17,24 @@ CheckpointEdit::CheckpointEdit(std::shared_ptr<const Checkpoint> source, EditJou
       config_(source_->config),
       tokenizer_(source_->tokenizer) {}
 
-void CheckpointEdit::allocate(size_t bytes, Replacement& replacement) {
-  if (journal_ != nullptr) replacement.memory = journal_->allocate(bytes);
-  if (!replacement.memory.empty()) return;
-  replacement.owned = std::make_unique<std::byte[]>(bytes);  // no room there: commit will say so
-  replacement.memory = {replacement.owned.get(), bytes};
+CheckpointEdit::Made CheckpointEdit::make(const MatrixFormat& format, std::vector<int64_t> shape) {
+  Made made = {.tensor = {}, .format = format, .memory = {}, .owned = nullptr};
+  const size_t bytes = format.bytes(shape);
+  if (journal_ != nullptr) made.memory = journal_->allocate(bytes);
+  if (made.memory.empty()) {  // or it has no room: commit will say so
+    made.owned = std::make_unique<std::byte[]>(bytes);
+    made.memory = {made.owned.get(), bytes};
+  }
+  made.tensor = format.tensor(std::move(shape), made.memory);
+  return made;
 }
 
 std::span<std::byte> CheckpointEdit::replace(const NamedTensor& old, const MatrixFormat& format,
                                              std::vector<int64_t> shape) {
-  Replacement& replacement = replacements_[&old];
-  if (replacement.memory.empty()) {
-    allocate(format.bytes(shape), replacement);
-    replacement.format = format;
-    replacement.tensor = format.tensor(std::move(shape), replacement.memory);
-  }
-  BRISK_CHECK(replacement.format.dtype == format.dtype && !replacement.committed);
-  return replacement.memory;
+  Made& made = replacements_[&old];
+  if (made.memory.empty()) made = make(format, std::move(shape));
+  BRISK_CHECK(made.format.dtype == format.dtype && !made.committed);
+  return made.memory;
 }
 
 std::span<std::byte> CheckpointEdit::replace(const NamedTensor& old, const MatrixFormat& format) {
@@ -45,70 +46,104 @@ std::byte* CheckpointEdit::replace(const NamedTensor& old, DType dtype,
   return replace(old, MatrixFormat{.dtype = dtype}, std::move(shape)).data();
 }
 
-bool CheckpointEdit::is_in_file(std::span<const std::byte> bytes) const {
-  return std::any_of(source_->files.begin(), source_->files.end(), [&](const MappedFile& file) {
-    const std::byte* begin = file.bytes().data();
-    return bytes.data() >= begin && bytes.data() < begin + file.bytes().size();
+std::byte* CheckpointEdit::add(std::string name, DType dtype, std::vector<int64_t> shape) {
+  added_.push_back({std::move(name), make({.dtype = dtype}, std::move(shape))});
+  return added_.back().made.memory.data();
+}
+
+void CheckpointEdit::remove(const NamedTensor& old) {
+  if (removed_.insert(&old).second) newly_removed_.push_back(&old);
+}
+
+// The pages of a tensor whose values are not needed any more.
+void CheckpointEdit::release(const NamedTensor& named) const {
+  const std::byte* const at = named.tensor.data.data();
+  const bool is_in_file = std::ranges::any_of(source_->files, [at](const MappedFile& file) {
+    const auto bytes = file.bytes();
+    return at >= bytes.data() && at < bytes.data() + bytes.size();
   });
+  if (is_in_file) drop_mapped_pages(named.tensor.data);
+}
+
+Json CheckpointEdit::entry_of(const std::string& name, const Made& made) const {
+  return {{"name", name},
+          {"format", to_json(made.format)},
+          {"shape", made.tensor.shape},
+          {"offset", journal_->offset_of(made.memory.data())}};
 }
 
 absl::Status CheckpointEdit::commit(const Json& details) {
   if (journal_ == nullptr) return absl::OkStatus();
-  Json tensors = Json::array();
+  Json tensors = Json::array(), added = Json::array(), removed = Json::array();
   journal_->release();
   for (const NamedTensor& named : source_->tensors) {
     const auto it = replacements_.find(&named);
     if (it == replacements_.end() || it->second.committed) continue;
-    Replacement& replacement = it->second;
-    replacement.committed = true;
-    if (is_in_file(named.tensor.data)) drop_mapped_pages(named.tensor.data);
-    if (replacement.owned != nullptr) continue;
-    tensors.push_back({{"name", named.name},
-                       {"format", to_json(replacement.format)},
-                       {"shape", replacement.tensor.shape},
-                       {"offset", journal_->offset_of(replacement.memory.data())}});
+    it->second.committed = true;
+    release(named);
+    if (it->second.owned == nullptr) tensors.push_back(entry_of(named.name, it->second));
   }
-  return journal_->commit({{"tensors", tensors}, {"details", details}});
+  for (Added& each : added_) {
+    if (each.made.committed) continue;
+    each.made.committed = true;
+    if (each.made.owned == nullptr) added.push_back(entry_of(each.name, each.made));
+  }
+  for (const NamedTensor* named : newly_removed_) {
+    release(*named);
+    removed.push_back(named->name);
+  }
+  newly_removed_.clear();
+  return journal_->commit(
+      {{"tensors", tensors}, {"added", added}, {"removed", removed}, {"details", details}});
 }
 
-absl::Status CheckpointEdit::restore_tensor(const Json& entry) {
-  const auto found = source_->index.find(entry.at("name").get_ref<const std::string&>());
-  if (found == source_->index.end()) return invalid_input("a tensor is of another model");
-  const NamedTensor& named = source_->tensors[found->second];
-  Replacement& replacement = replacements_[&named];
-  BRISK_ASSIGN_OR_RETURN(replacement.format, matrix_format_from_json(entry.at("format")));
+absl::StatusOr<CheckpointEdit::Made> CheckpointEdit::made_of(const Json& entry) const {
+  constexpr double kBytesMax = 1e15;
+  Made made;
+  BRISK_ASSIGN_OR_RETURN(made.format, matrix_format_from_json(entry.at("format")));
   auto shape = entry.at("shape").get<std::vector<int64_t>>();
-  if (shape != named.tensor.shape) return invalid_input("{} has another shape", named.name);
-  const bool is_scaled = replacement.format.scheme.has_value();
-  const int64_t block = is_scaled ? 1 : format_of(replacement.format.dtype).block_values;
-  if (shape.empty() || shape.back() % block != 0) {
-    return invalid_input("rows of {} are not whole blocks", named.name);
+  double values = 1;
+  for (const int64_t extent : shape) values *= extent > 0 ? static_cast<double>(extent) : kBytesMax;
+  const bool is_scaled = made.format.scheme.has_value();
+  const int64_t block = is_scaled ? 1 : format_of(made.format.dtype).block_values;
+  if (shape.empty() || values >= kBytesMax || shape.back() % block != 0) {
+    return invalid_input("a tensor's rows are not whole blocks");
   }
-  BRISK_ASSIGN_OR_RETURN(replacement.memory, journal_->at(entry.at("offset").get<int64_t>(),
-                                                          replacement.format.bytes(shape)));
-  replacement.tensor = replacement.format.tensor(std::move(shape), replacement.memory);
-  replacement.committed = true;
-  return absl::OkStatus();
+  BRISK_ASSIGN_OR_RETURN(made.memory,
+                         journal_->at(entry.at("offset").get<int64_t>(), made.format.bytes(shape)));
+  made.tensor = made.format.tensor(std::move(shape), made.memory);
+  made.committed = true;
+  return made;
+}
+
+absl::StatusOr<const NamedTensor*> CheckpointEdit::tensor_of(const Json& name) const {
+  const auto found = source_->index.find(name.get_ref<const std::string&>());
+  if (found == source_->index.end()) return invalid_input("a tensor is of another model");
+  return &source_->tensors[found->second];
 }
 
 absl::StatusOr<Json> CheckpointEdit::restore(const Json& step) {
   try {
-    for (const Json& entry : step.at("tensors")) BRISK_RETURN_IF_ERROR(restore_tensor(entry));
+    for (const Json& entry : step.at("tensors")) {
+      BRISK_ASSIGN_OR_RETURN(const NamedTensor* named, tensor_of(entry.at("name")));
+      BRISK_ASSIGN_OR_RETURN(Made made, made_of(entry));
+      if (made.tensor.shape != named->tensor.shape) {
+        return invalid_input("{} has another shape", named->name);
+      }
+      replacements_[named] = std::move(made);
+    }
+    for (const Json& entry : step.at("added")) {
+      BRISK_ASSIGN_OR_RETURN(Made made, made_of(entry));
+      added_.push_back({entry.at("name").get<std::string>(), std::move(made)});
+    }
+    for (const Json& name : step.at("removed")) {
+      BRISK_ASSIGN_OR_RETURN(const NamedTensor* named, tensor_of(name));
+      removed_.insert(named);
+    }
     return step.at("details");
   } catch (const Json::exception& error) {
     return invalid_input("not a step of such work: {}", error.what());
   }
-}
-
-std::byte* CheckpointEdit::add(std::string name, DType dtype, std::vector<int64_t> shape) {
-  Tensor tensor;
-  tensor.dtype = dtype;
-  tensor.shape = std::move(shape);
-  const auto size = static_cast<size_t>(bytes_of(dtype, tensor.values()));
-  std::byte* bytes = added_bytes_.emplace_back(std::make_unique<std::byte[]>(size)).get();
-  tensor.data = {bytes, size};
-  added_.push_back({std::move(name), std::move(tensor)});
-  return bytes;
 }
 
 void CheckpointEdit::patch_values(const NamedTensor& old, int64_t first,
@@ -185,7 +220,6 @@ Checkpoint CheckpointEdit::edited() const {
   checkpoint.metadata = source_->metadata;
   if (checkpoint.metadata.contains("config")) update(checkpoint.metadata["config"]);
   drop_quality_report(checkpoint);  // it was another's
-  drop_quality_report(checkpoint);
   const auto put = [&checkpoint](std::string name, const Tensor& tensor) {
     checkpoint.index.emplace(name, checkpoint.tensors.size());
     checkpoint.tensors.push_back({std::move(name), tensor});
@@ -196,7 +230,7 @@ Checkpoint CheckpointEdit::edited() const {
     const auto it = replacements_.find(&named);
     put(std::move(name), it == replacements_.end() ? named.tensor : it->second.tensor);
   }
-  for (const NamedTensor& added : added_) put(added.name, added.tensor);
+  for (const Added& added : added_) put(added.name, added.made.tensor);
   return checkpoint;
 }
 

@@ -22,7 +22,7 @@ namespace brisk {
 // One thread at a time, but rows may be filled by many.
 class CheckpointEdit {
  public:
-  // With a journal, which outlives it, replacements lie there.
+  // With a journal, which outlives it, what is made lies there.
   explicit CheckpointEdit(std::shared_ptr<const Checkpoint> source, EditJournal* journal = nullptr);
 
   // The bytes of what takes the place of `old`, a tensor of the source: (shape) in `dtype`. The
@@ -42,21 +42,21 @@ class CheckpointEdit {
   void select_rows(const NamedTensor& old, std::span<const int64_t> rows);
 
   // `old` goes.
-  void remove(const NamedTensor& old) { removed_.insert(&old); }
+  void remove(const NamedTensor& old);
 
-  // The bytes of a tensor that the source does not have, zeroed: (shape) in `dtype`. The journal
-  // does not keep it.
+  // The bytes of a tensor that the source does not have, zeroed: (shape) in `dtype`, which keeps
+  // its scales with its values.
   std::byte* add(std::string name, DType dtype, std::vector<int64_t> shape);
 
   // Tensors whose names begin with `prefix` begin with `other` instead; empty: they go.
   void rename_prefix(const std::string& prefix, const std::string& other);
 
-  // All replacements since the last commit are a complete step, which the journal keeps together
-  // with `details`; the pages of earlier ones, and of what was replaced, are let go. Without a
-  // journal nothing happens. Errors: Unavailable (the disk).
+  // All that was replaced, added and removed since the last commit is a complete step, which the
+  // journal keeps together with `details`; the pages of earlier ones, and of what was replaced, are
+  // let go. Without a journal nothing happens. Errors: Unavailable (the disk).
   absl::Status commit(const Json& details);
-  // Takes the replacements of a step from the journal and gives its details. Errors:
-  // InvalidArgument when it is no step of such an edit.
+  // Takes a step from the journal and gives its details. Errors: InvalidArgument when it is no step
+  // of such an edit.
   absl::StatusOr<Json> restore(const Json& step);
 
   // What the new checkpoint says of itself; begins as the source's.
@@ -71,29 +71,36 @@ class CheckpointEdit {
   std::string new_name(const std::string& name) const;
   void update(Json& config) const;
 
-  struct Replacement {
+  // A tensor of the new checkpoint.
+  struct Made {
     Tensor tensor;
     MatrixFormat format;
     std::span<std::byte> memory;  // of the journal, or:
     std::unique_ptr<std::byte[]> owned;
     bool committed = false;
   };
+  struct Added {
+    std::string name;
+    Made made;
+  };
 
   std::span<std::byte> replace(const NamedTensor& old, const MatrixFormat& format,
                                std::vector<int64_t> shape);
-  void allocate(size_t bytes, Replacement& replacement);
-  absl::Status restore_tensor(const Json& entry);
-  bool is_in_file(std::span<const std::byte> bytes) const;
+  Made make(const MatrixFormat& format, std::vector<int64_t> shape);
+  Json entry_of(const std::string& name, const Made& made) const;
+  absl::StatusOr<Made> made_of(const Json& entry) const;
+  absl::StatusOr<const NamedTensor*> tensor_of(const Json& name) const;
+  void release(const NamedTensor& named) const;
 
   const std::shared_ptr<const Checkpoint> source_;
   EditJournal* const journal_;                                // or null
   std::vector<std::pair<std::string, std::string>> renamed_;  // prefixes
   ModelConfig config_;
   TokenizerData tokenizer_;
-  absl::flat_hash_map<const NamedTensor*, Replacement> replacements_;
+  absl::flat_hash_map<const NamedTensor*, Made> replacements_;
   absl::flat_hash_set<const NamedTensor*> removed_;
-  std::vector<NamedTensor> added_;
-  std::vector<std::unique_ptr<std::byte[]>> added_bytes_;
+  std::vector<const NamedTensor*> newly_removed_;  // since the last commit
+  std::vector<Added> added_;
 };
 
 }  // namespace brisk

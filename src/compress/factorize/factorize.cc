@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "compress/calibrate/edit_layers.h"
+#include "compress/edit/resumed_edit.h"
 #include "compress/edit/working_matrix.h"
 #include "compress/factorize/choose_ranks.h"
 #include "compress/factorize/truncated_svd.h"
@@ -67,50 +68,99 @@ std::vector<float> product_of(const LowRankFactors& factors, int64_t rows, int64
 
 class Factorizer {
  public:
-  Factorizer(const FactorizeOptions& options, Model& model)
+  // `journal`: or null.
+  Factorizer(const FactorizeOptions& options, Model& model, EditJournal* journal)
       : options_(options),
         model_(model),
-        edit_(model.checkpoint),
+        edit_(model.checkpoint, journal),
         collector_(*model.kernels, {.gram = true}) {}
 
-  // Spreads the budget by the spectra of the model as it is; null `stream`: of its weights alone.
-  // `bytes_over`: that the file is to lose where the budget is one of bytes.
-  absl::Status spread(LayerStream* stream, ThreadTeam& team, double bytes_over) {
-    std::vector<Spectrum> spectra;
-    double bytes = 0, values = 0;
-    const auto measure = [&](size_t layer) -> absl::Status {
+  // Takes what a step of an earlier run says of itself.
+  absl::Status resume(const Json& details) {
+    try {
+      for (const Json& spectrum : details.value("spectra", Json::array())) {
+        spectra_.push_back({.rows = spectrum.at("rows").get<int64_t>(),
+                            .depth = spectrum.at("depth").get<int64_t>(),
+                            .energies = spectrum.at("energies").get<std::vector<double>>()});
+        bytes_ += spectrum.at("bytes").get<double>();
+        const Spectrum& last = spectra_.back();
+        if (last.rows < 1 || std::ssize(last.energies) != std::min(last.rows, last.depth)) {
+          return invalid_input("not the spectrum of a matrix");
+        }
+      }
+      measured_layers_ += details.contains("spectra") ? 1 : 0;
+      for (const Json& matrix : details.value("matrices", Json::array())) {
+        matrices_.push_back({.name = matrix.at("name").get<std::string>(),
+                             .rows = matrix.at("rows").get<int64_t>(),
+                             .depth = matrix.at("depth").get<int64_t>(),
+                             .rank = matrix.at("rank").get<int64_t>(),
+                             .kept_energy = matrix.at("kept_energy").get<double>()});
+      }
+      first_layer_ += details.contains("matrices") ? 1 : 0;
+    } catch (const Json::exception& error) {
+      return invalid_input("not a step of factorising: {}", error.what());
+    }
+    return absl::OkStatus();
+  }
+
+  // Where spectra are still to be measured.
+  bool measures() const {
+    return !options_.energy.has_value() && measured_layers_ < model_.weights.layers.size();
+  }
+
+  // The spectra of the model as it is; null `stream`: of its weights alone.
+  absl::Status measure(LayerStream* stream, ThreadTeam& team) {
+    return each_layer("spectra", stream, measured_layers_, [&](size_t layer) -> absl::Status {
       BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, targets_of(layer));
       std::vector<absl::StatusOr<std::vector<double>>> energies(targets.size());
       for_each_item(team, targets.size(), [&](size_t i) {
         energies[i] = TruncatedSvd::measure_energies(job_of(targets[i]));
       });
+      Json spectra = Json::array();
       for (size_t i = 0; i < targets.size(); ++i) {
         if (!energies[i].ok()) return annotate(energies[i].status(), targets[i].tensor().name);
-        spectra.push_back({targets[i].rows(), targets[i].depth(), *std::move(energies[i])});
-        bytes += static_cast<double>(targets[i].tensor().tensor.data.size());
-        values += static_cast<double>(spectra.back().values());
+        spectra_.push_back({targets[i].rows(), targets[i].depth(), *std::move(energies[i])});
+        const auto bytes = static_cast<double>(targets[i].tensor().tensor.data.size());
+        bytes_ += bytes;
+        spectra.push_back({{"rows", spectra_.back().rows},
+                           {"depth", spectra_.back().depth},
+                           {"energies", spectra_.back().energies},
+                           {"bytes", bytes}});
       }
-      return absl::OkStatus();
-    };
-    BRISK_RETURN_IF_ERROR(each_layer("spectra", stream, measure));
-    constexpr double kTensorBytes = 256;  // name, shape and padding of one more
-    bytes_over += kTensorBytes * static_cast<double>(spectra.size());
-    const double share = std::clamp(options_.ratio.value_or(bytes_over / bytes), 0.0, 1.0);
-    ranks_ = spread_ranks(spectra, static_cast<int64_t>((1 - share) * values));
-    return absl::OkStatus();
+      return edit_.commit({{"spectra", spectra}});
+    });
   }
 
+  // Spreads the budget by the spectra. `bytes_over`: that the file is to lose where the budget is
+  // one of bytes.
+  void spread(double bytes_over) {
+    constexpr double kTensorBytes = 256;  // name, shape and padding of one more
+    bytes_over += kTensorBytes * static_cast<double>(spectra_.size());
+    double values = 0;
+    for (const Spectrum& spectrum : spectra_) values += static_cast<double>(spectrum.values());
+    const double share = std::clamp(options_.ratio.value_or(bytes_over / bytes_), 0.0, 1.0);
+    ranks_ = spread_ranks(spectra_, static_cast<int64_t>((1 - share) * values));
+  }
+
+  // REQUIRES: the budget is spread, where there is one.
   absl::Status run(LayerStream* stream, ThreadTeam& team) {
-    return each_layer("layers", stream, [&](size_t layer) -> absl::Status {
+    return each_layer("layers", stream, first_layer_, [&](size_t layer) -> absl::Status {
       BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, targets_of(layer));
       std::vector<absl::StatusOr<TruncatedSvd>> svds(targets.size());
       for_each_item(team, targets.size(),
                     [&](size_t i) { svds[i] = TruncatedSvd::decompose(job_of(targets[i])); });
+      Json matrices = Json::array();
       for (size_t i = 0; i < targets.size(); ++i) {
         if (!svds[i].ok()) return annotate(svds[i].status(), targets[i].tensor().name);
         BRISK_RETURN_IF_ERROR(replace(targets[i], *svds[i]));
+        const FactorizedMatrix& matrix = matrices_.back();
+        matrices.push_back({{"name", matrix.name},
+                            {"rows", matrix.rows},
+                            {"depth", matrix.depth},
+                            {"rank", matrix.rank},
+                            {"kept_energy", matrix.kept_energy}});
       }
-      return absl::OkStatus();
+      return edit_.commit({{"matrices", matrices}});
     });
   }
 
@@ -118,12 +168,13 @@ class Factorizer {
   std::vector<FactorizedMatrix> take_matrices() { return std::move(matrices_); }
 
  private:
-  absl::Status each_layer(std::string_view phase, LayerStream* stream,
+  absl::Status each_layer(std::string_view phase, LayerStream* stream, size_t first,
                           const std::function<absl::Status(size_t layer)>& body) {
     const auto report = [&](int64_t done, int64_t layers) {
       if (options_.on_progress) options_.on_progress(phase, done, layers);
     };
     return edit_layers({.layers = model_.weights.layers.size(),
+                        .first = first,
                         .stream = stream,
                         .collector = &collector_,
                         .edit = body,
@@ -160,10 +211,19 @@ class Factorizer {
     return job;
   }
 
+  // The rank of the next matrix. Errors: InvalidArgument where earlier steps were of other ones.
+  absl::StatusOr<int64_t> rank_of(const Spectrum& spectrum) const {
+    if (options_.energy.has_value()) return rank_for_energy(spectrum, *options_.energy);
+    const size_t index = matrices_.size();
+    const bool fits = index < ranks_.size() && spectra_[index].rows == spectrum.rows &&
+                      spectra_[index].depth == spectrum.depth;
+    if (!fits) return invalid_input("the unfinished work is of another model; remove it");
+    return ranks_[index];
+  }
+
   absl::Status replace(const Target& target, const TruncatedSvd& svd) {
     const Spectrum spectrum = {target.rows(), target.depth(), svd.energies()};
-    const int64_t rank = options_.energy.has_value() ? rank_for_energy(spectrum, *options_.energy)
-                                                     : ranks_[matrices_.size()];
+    BRISK_ASSIGN_OR_RETURN(const int64_t rank, rank_of(spectrum));
     matrices_.push_back({.name = target.tensor().name,
                          .rows = target.rows(),
                          .depth = target.depth(),
@@ -221,8 +281,12 @@ class Factorizer {
   Model& model_;
   CheckpointEdit edit_;
   InputCollector collector_;
-  std::vector<int64_t> ranks_;  // of all targets in order, where there is a budget
+  // Of all targets in order, where there is a budget.
+  std::vector<Spectrum> spectra_;
+  std::vector<int64_t> ranks_;
+  double bytes_ = 0;
   std::vector<FactorizedMatrix> matrices_;
+  size_t measured_layers_ = 0, first_layer_ = 0;
 };
 
 absl::Status check(const Model& model, const FactorizeOptions& options) {
@@ -249,6 +313,28 @@ absl::Status check(const Model& model, const FactorizeOptions& options) {
   return absl::OkStatus();
 }
 
+// All of the options that the bytes depend on.
+Json key_options(const Model& model, const FactorizeOptions& options, const std::string& out) {
+  return {{"edit", "factorize 1"},
+          {"energy", options.energy.value_or(0)},
+          {"ratio", options.ratio.value_or(0)},
+          {"bytes_max", options.bytes_max.value_or(0)},
+          {"dense", options.dense},
+          {"damping", options.damping},
+          {"gguf", out.ends_with(".gguf")},
+          {"kernels", model.kernels->name}};
+}
+
+// That the file is to lose, where what it may take is said.
+absl::StatusOr<double> excess_bytes(const Checkpoint& source, const std::string& in,
+                                    const std::string& out, const FactorizeOptions& options,
+                                    const ConvertOptions& writing) {
+  if (!options.bytes_max.has_value()) return 0.0;
+  // How large it is where it is going shows when it is there.
+  BRISK_ASSIGN_OR_RETURN(const ConvertResult whole, write_checkpoint(source, in, out, writing));
+  return static_cast<double>(whole.bytes) - static_cast<double>(*options.bytes_max);
+}
+
 }  // namespace
 
 int64_t FactorizeResult::parameters_before() const {
@@ -269,12 +355,9 @@ absl::StatusOr<FactorizeResult> factorize_checkpoint(const std::string& in, cons
                                                      const FactorizeOptions& options) {
   BRISK_ASSIGN_OR_RETURN(const auto source,
                          open_checkpoint(in, {.tokenizer_path = options.tokenizer_path}));
-  auto opened = make_editable_model(source, model_name_of(in));
-  if (!opened.ok()) return annotate(opened.status(), in);
-  Model& model = **opened;
-  BRISK_RETURN_IF_ERROR(check(model, options));
-  // One side of every projection: room in decoders for whatever rank it gets.
-  model.spec.rank_max = model.spec.hidden_size;
+  auto model = make_editable_model(source, model_name_of(in));
+  if (!model.ok()) return annotate(model.status(), in);
+  BRISK_RETURN_IF_ERROR(check(**model, options));
 
   const int threads = options.threads > 0 ? options.threads : usable_threads();
   FactorizeResult result;
@@ -282,26 +365,35 @@ absl::StatusOr<FactorizeResult> factorize_checkpoint(const std::string& in, cons
   const bool calibrated = !options.documents.empty();
   if (calibrated) {
     BRISK_ASSIGN_OR_RETURN(windows,
-                           calibration_windows(model, options.documents, options.calibration));
+                           calibration_windows(**model, options.documents, options.calibration));
     result.calibration_tokens = token_count(windows);
   }
+  const bool keeps = !options.work_directory.empty();
+  BRISK_ASSIGN_OR_RETURN(
+      const ResumedEdit resumed,
+      resume_edit(source, options.work_directory,
+                  keeps ? edit_key(*source, key_options(**model, options, out), windows) : ""));
+  if (!resumed.steps.empty()) {
+    BRISK_ASSIGN_OR_RETURN(*model, make_editable_model(resumed.checkpoint, model_name_of(in)));
+  }
+  // One side of every projection: room in decoders for whatever rank it gets.
+  (*model)->spec.rank_max = (*model)->spec.hidden_size;
   const auto new_stream = [&]() -> absl::StatusOr<std::unique_ptr<LayerStream>> {
     if (!calibrated) return nullptr;
-    return LayerStream::create(model, windows, threads);
+    return LayerStream::create(**model, windows, threads);
   };
   ThreadTeam team(threads);
-  Factorizer factorizer(options, model);
+  Factorizer factorizer(options, **model, resumed.journal.get());
+  for (const Json& step : resumed.steps) BRISK_RETURN_IF_ERROR(factorizer.resume(step));
+  if (factorizer.measures()) {
+    BRISK_ASSIGN_OR_RETURN(const auto stream, new_stream());
+    BRISK_RETURN_IF_ERROR(factorizer.measure(stream.get(), team));
+  }
   ConvertOptions writing;
   writing.threads = threads;
-  double bytes_over = 0;
-  if (options.bytes_max.has_value()) {
-    // How large it is where it is going shows when it is there.
-    BRISK_ASSIGN_OR_RETURN(const ConvertResult whole, write_checkpoint(*source, in, out, writing));
-    bytes_over = static_cast<double>(whole.bytes) - static_cast<double>(*options.bytes_max);
-  }
   if (!options.energy.has_value()) {
-    BRISK_ASSIGN_OR_RETURN(const auto stream, new_stream());
-    BRISK_RETURN_IF_ERROR(factorizer.spread(stream.get(), team, bytes_over));
+    BRISK_ASSIGN_OR_RETURN(const double over, excess_bytes(*source, in, out, options, writing));
+    factorizer.spread(over);
   }
   BRISK_ASSIGN_OR_RETURN(const auto stream, new_stream());
   BRISK_RETURN_IF_ERROR(factorizer.run(stream.get(), team));

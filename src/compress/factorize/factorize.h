@@ -31,6 +31,8 @@ struct FactorizeOptions {
   double damping = 0.01;       // of the inputs' Gram matrices
   std::string tokenizer_path;  // see OpenOptions
   int threads = 0;             // 0: all
+  // Where what is finished is kept until the end, see EditJournal; empty: in memory.
+  std::string work_directory;
   // May be null. `phase`: "spectra" or "layers".
   std::function<void(std::string_view phase, int64_t done, int64_t total)> on_progress;
 };

@@ -34,20 +34,6 @@ std::vector<double> summed(const std::vector<double>& values, int runs) {
   return sums;
 }
 
-std::vector<double> energy_of(const LayerStream& stream, int hidden_size) {
-  std::vector<double> squares(static_cast<size_t>(hidden_size), 0.0);
-  for (size_t w = 0; w < stream.windows(); ++w) {
-    const ConstMatView states = stream.states(w);
-    for (int64_t r = 0; r < states.rows; ++r) {
-      for (int64_t c = 0; c < states.cols; ++c) {
-        const double x = static_cast<double>(states.row(r)[c]);
-        squares[static_cast<size_t>(c)] += x * x;
-      }
-    }
-  }
-  return squares;
-}
-
 std::vector<float> copy_of_states(const LayerStream& stream) {
   std::vector<float> copy;
   for (size_t w = 0; w < stream.windows(); ++w) {
@@ -78,52 +64,51 @@ double influence_of(const std::vector<float>& before, const LayerStream& stream)
   return 1 - total / static_cast<double>(std::max<int64_t>(tokens, 1));
 }
 
-std::vector<double> channel_scores(const SeenStructures& seen) {
-  std::vector<double> scores(seen.energy_after.size(), 0.0);
-  const auto add = [&scores](const std::vector<double>& energy) {
+}  // namespace
+
+std::vector<double> energy_of(const LayerStream& stream, int hidden_size) {
+  std::vector<double> squares(static_cast<size_t>(hidden_size), 0.0);
+  for (size_t w = 0; w < stream.windows(); ++w) {
+    const ConstMatView states = stream.states(w);
+    for (int64_t r = 0; r < states.rows; ++r) {
+      for (int64_t c = 0; c < states.cols; ++c) {
+        const double x = static_cast<double>(states.row(r)[c]);
+        squares[static_cast<size_t>(c)] += x * x;
+      }
+    }
+  }
+  return squares;
+}
+
+std::vector<double> channel_scores(std::span<const std::vector<double>> energies) {
+  std::vector<double> scores(energies.front().size(), 0.0);
+  for (const std::vector<double>& energy : energies) {
     const double total = std::accumulate(energy.begin(), energy.end(), 0.0);
     for (size_t c = 0; c < scores.size(); ++c) scores[c] += energy[c] / std::max(total, 1e-30);
-  };
-  for (const SeenLayer& layer : seen.layers) add(layer.energy);
-  add(seen.energy_after);
+  }
   return scores;
 }
 
-}  // namespace
-
-SeenStructures look_at_structures(const Model& model, LayerStream& stream,
-                                  const LookAtStructures& options) {
+SeenLayer look_at_layer(const Model& model, LayerStream& stream, SeenGrams grams) {
   const ModelSpec& spec = model.spec;
-  InputCollector collector(*model.kernels, {.gram = options.mlp_grams || options.attention_grams});
-  SeenStructures seen;
-  StructureImportance& importance = seen.importance;
-  for (size_t index = 0; index < spec.layers.size(); ++index) {
-    const LayerWeights& layer = model.weights.layers[index];
-    collector.clear();
-    stream.look(collector);
-    SeenLayer now = {
-        .mlp_gram = {}, .attention_gram = {}, .energy = energy_of(stream, spec.hidden_size)};
-    importance.kv_heads.emplace_back();
-    importance.neurons.emplace_back();
-    if (InputStatistics* mixed = collector.of(layer.o); mixed != nullptr) {
-      importance.kv_heads.back() = summed(contributions(layer.o, *mixed), spec.kv_heads);
-      if (options.attention_grams) now.attention_gram = std::move(mixed->gram);
-    }
-    InputStatistics* inner = spec.layers[index].routed ? nullptr : collector.of(layer.down);
-    if (inner != nullptr) {
-      importance.neurons.back() = contributions(layer.down, *inner);
-      if (options.mlp_grams) now.mlp_gram = std::move(inner->gram);
-    }
-    seen.layers.push_back(std::move(now));
-    const std::vector<float> before = copy_of_states(stream);
-    stream.advance();
-    importance.layers.push_back(influence_of(before, stream));
-    if (options.on_progress) {
-      options.on_progress(static_cast<int64_t>(index) + 1, std::ssize(spec.layers));
-    }
+  const size_t index = stream.layer();
+  const LayerWeights& layer = model.weights.layers[index];
+  InputCollector collector(*model.kernels, {.gram = grams.mlp || grams.attention});
+  SeenLayer seen;
+  seen.energy = energy_of(stream, spec.hidden_size);
+  stream.look(collector);
+  if (InputStatistics* mixed = collector.of(layer.o); mixed != nullptr) {
+    seen.kv_heads = summed(contributions(layer.o, *mixed), spec.kv_heads);
+    if (grams.attention) seen.attention_gram = std::move(mixed->gram);
   }
-  seen.energy_after = energy_of(stream, spec.hidden_size);
-  importance.channels = channel_scores(seen);
+  InputStatistics* inner = spec.layers[index].routed ? nullptr : collector.of(layer.down);
+  if (inner != nullptr) {
+    seen.neurons = contributions(layer.down, *inner);
+    if (grams.mlp) seen.mlp_gram = std::move(inner->gram);
+  }
+  const std::vector<float> before = copy_of_states(stream);
+  stream.advance();
+  seen.influence = influence_of(before, stream);
   return seen;
 }
 

@@ -11,51 +11,15 @@
 
 #include "base/status.h"
 #include "compress/calibrate/layer_stream.h"
+#include "compress/edit/resumed_edit.h"
 #include "compress/edit/working_matrix.h"
-#include "compress/prune/refit.h"
-#include "compress/prune/seen_structures.h"
+#include "compress/prune/structure_plan.h"
 #include "compute/quant/format.h"
 #include "model/arch/architecture.h"
 #include "model/convert/convert.h"
 
 namespace brisk {
 namespace {
-
-constexpr int64_t kUnit = 16;  // neurons and channels stay in multiples of it
-
-using Indices = std::vector<int64_t>;
-
-Indices all_of(int64_t count) {
-  Indices indices(static_cast<size_t>(count));
-  std::iota(indices.begin(), indices.end(), 0);
-  return indices;
-}
-
-// The `count` indices with the highest scores, ascending.
-Indices highest(const std::vector<double>& scores, int64_t count) {
-  Indices order = all_of(std::ssize(scores));
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)];
-  });
-  order.resize(static_cast<size_t>(count));
-  std::sort(order.begin(), order.end());
-  return order;
-}
-
-int64_t kept_count(int64_t count, double share_gone, int64_t unit) {
-  const auto kept =
-      std::llround((1 - share_gone) * static_cast<double>(count) / static_cast<double>(unit));
-  return std::clamp<int64_t>(kept * unit, std::min(unit, count), count);
-}
-
-// Each index stands for `size` consecutive ones.
-Indices widened(const Indices& indices, int64_t size) {
-  Indices wide;
-  for (const int64_t index : indices) {
-    for (int64_t i = 0; i < size; ++i) wide.push_back(index * size + i);
-  }
-  return wide;
-}
 
 void keep_rows(WorkingMatrix& matrix, const Indices& rows) {
   const auto depth = static_cast<size_t>(matrix.place.depth);
@@ -79,70 +43,44 @@ void keep_columns(WorkingMatrix& matrix, const Indices& columns) {
   matrix.place.depth = std::ssize(columns);
 }
 
+// `fitted`: (rows, inputs that stay); empty: all inputs do.
+void put_fitted(WorkingMatrix& matrix, std::span<const float> fitted) {
+  if (fitted.empty()) return;
+  matrix.values.assign(fitted.begin(), fitted.end());
+  matrix.place.depth = std::ssize(fitted) / matrix.place.rows;
+}
+
 std::vector<float> taken(const std::vector<float>& values, const Indices& indices) {
   std::vector<float> kept;
   for (const int64_t index : indices) kept.push_back(values[static_cast<size_t>(index)]);
   return kept;
 }
 
-// What one layer is left with.
-struct LayerPlan {
-  Indices neurons, kv_heads;
-};
-
+// Makes the smaller checkpoint of a plan.
 class StructurePruner {
  public:
-  StructurePruner(const StructuredOptions& options, Model& model, const TensorNames& names)
-      : options_(options),
-        model_(model),
-        spec_(model.spec),
-        names_(names),
-        edit_(model.checkpoint) {}
+  // All outlive it.
+  StructurePruner(const StructurePlan& plan, Model& model, const TensorNames& names,
+                  CheckpointEdit& edit)
+      : plan_(plan), model_(model), spec_(model.spec), names_(names), edit_(edit) {}
 
-  // `importance`: what goes by it; null: by what the texts show.
-  absl::Status run(LayerStream& stream, const StructureImportance* importance) {
-    seen_ = look_at_structures(model_, stream,
-                               {.mlp_grams = options_.neurons > 0,
-                                .attention_grams = options_.kv_heads > 0,
-                                .on_progress = options_.on_progress});
-    plan(importance != nullptr ? *importance : seen_.importance);
+  absl::Status run() {
     for (size_t layer = 0; layer < spec_.layers.size(); ++layer) {
-      if (std::find(gone_.begin(), gone_.end(), static_cast<int>(layer)) != gone_.end()) continue;
+      if (std::ranges::binary_search(plan_.gone, static_cast<int>(layer))) continue;
       BRISK_RETURN_IF_ERROR(rewrite_layer(layer));
     }
     BRISK_RETURN_IF_ERROR(rewrite_tables());
-    if (!gone_.empty()) drop_layers();
+    if (!plan_.gone.empty()) drop_layers();
     set_config();
     return absl::OkStatus();
   }
 
-  CheckpointEdit& edit() { return edit_; }
-  const std::vector<int>& gone() const { return gone_; }
-
  private:
-  void plan(const StructureImportance& importance) {
-    for (size_t layer = 0; layer < spec_.layers.size(); ++layer) {
-      plans_.push_back(
-          {.neurons = chosen(importance.neurons[layer], options_.neurons, kUnit, spec_.ffn_size),
-           .kv_heads = chosen(importance.kv_heads[layer], options_.kv_heads, 1, spec_.kv_heads)});
-    }
-    channels_ = chosen(importance.channels, options_.channels, kUnit, spec_.hidden_size);
-    const Indices stay = highest(importance.layers, std::ssize(spec_.layers) - options_.layers);
-    for (int layer = 0; layer < static_cast<int>(spec_.layers.size()); ++layer) {
-      if (!std::binary_search(stay.begin(), stay.end(), layer)) gone_.push_back(layer);
-    }
-  }
-
-  // Of `count` structures those that stay. Nothing goes that no text ever used.
-  static Indices chosen(const std::vector<double>& scores, double share_gone, int64_t unit,
-                        int64_t count) {
-    if (share_gone == 0 || scores.empty()) return all_of(count);
-    return highest(scores, kept_count(count, share_gone, unit));
-  }
+  bool all_channels_stay() const { return std::ssize(plan_.channels) == spec_.hidden_size; }
 
   absl::Status rewrite_layer(size_t index) {
     const LayerWeights& layer = model_.weights.layers[index];
-    const LayerPlan& plan = plans_[index];
+    const LayerPlan& plan = plan_.layers[index];
     const Indices kv_rows = widened(plan.kv_heads, spec_.head_dim);
     const Indices q_rows =
         widened(plan.kv_heads, int64_t{spec_.heads / spec_.kv_heads} * spec_.head_dim);
@@ -158,21 +96,18 @@ class StructurePruner {
           matrix.place.site == InputSite::kAttention || matrix.place.site == InputSite::kMlp;
       if (from_stream) {
         keep_rows(matrix, *rows);
-        keep_columns(matrix, channels_);
+        keep_columns(matrix, plan_.channels);
         BRISK_RETURN_IF_ERROR(rewrite_bias(matrix, *rows));
         continue;
       }
-      if (linear == &layer.o) {
-        BRISK_RETURN_IF_ERROR(keep_inputs(matrix, seen_.layers[index].attention_gram, q_rows));
-      } else if (linear == &layer.down) {
-        BRISK_RETURN_IF_ERROR(keep_inputs(matrix, seen_.layers[index].mlp_gram, plan.neurons));
-      }
-      keep_rows(matrix, channels_);
-      BRISK_RETURN_IF_ERROR(rewrite_bias(matrix, channels_));
+      if (linear == &layer.o) put_fitted(matrix, plan.o);
+      if (linear == &layer.down) put_fitted(matrix, plan.down);
+      keep_rows(matrix, plan_.channels);
+      BRISK_RETURN_IF_ERROR(rewrite_bias(matrix, plan_.channels));
     }
     BRISK_RETURN_IF_ERROR(store_layer(matrices));
     const auto number = static_cast<int64_t>(index);
-    const float ratio = energy_ratio(seen_.layers[index].energy);
+    const float ratio = energy_ratio(plan.energy);
     for (const auto& [pattern, weights, factor] :
          {std::tuple(&names_.attention_norm, &layer.attention_norm, ratio),
           std::tuple(&names_.ffn_norm, &layer.ffn_norm, ratio),
@@ -187,15 +122,6 @@ class StructurePruner {
         BRISK_RETURN_IF_ERROR(rewrite_table(with_number(*pattern, number)));
       }
     }
-    return absl::OkStatus();
-  }
-
-  absl::Status keep_inputs(WorkingMatrix& matrix, const std::vector<float>& gram,
-                           const Indices& kept) const {
-    if (std::ssize(kept) == matrix.place.depth) return absl::OkStatus();
-    BRISK_RETURN_IF_ERROR(
-        refit_columns(gram, matrix.place.depth, kept, options_.damping, matrix.values));
-    matrix.place.depth = std::ssize(kept);
     return absl::OkStatus();
   }
 
@@ -251,22 +177,22 @@ class StructurePruner {
   // RMS norms divide by the root mean square of fewer channels than before: their weights make up
   // for how much larger or smaller that is, on average.
   float energy_ratio(const std::vector<double>& squares) const {
-    if (spec_.norm == NormKind::kLayer || options_.channels == 0) return 1;
+    if (spec_.norm == NormKind::kLayer || all_channels_stay()) return 1;
     double kept = 0;
-    for (const int64_t channel : channels_) kept += squares[static_cast<size_t>(channel)];
+    for (const int64_t channel : plan_.channels) kept += squares[static_cast<size_t>(channel)];
     const double all = std::accumulate(squares.begin(), squares.end(), 0.0);
     if (!(all > 0) || !(kept > 0)) return 1;
-    const double mean_kept = kept / static_cast<double>(channels_.size());
+    const double mean_kept = kept / static_cast<double>(plan_.channels.size());
     return static_cast<float>(std::sqrt(mean_kept / (all / static_cast<double>(squares.size()))));
   }
 
   absl::Status rewrite_norm(const std::string& name, const NormWeights& weights, float factor) {
     const NamedTensor* stored = model_.checkpoint->find_weight(name);
-    if (stored == nullptr || weights.weight.empty() || options_.channels == 0) {
+    if (stored == nullptr || weights.weight.empty() || all_channels_stay()) {
       return absl::OkStatus();
     }
     const float shift = spec_.norm == NormKind::kRmsPlusOne ? 1.0f : 0.0f;
-    std::vector<float> values = taken(weights.weight, channels_);
+    std::vector<float> values = taken(weights.weight, plan_.channels);
     for (float& value : values) value = (value + shift) * factor - shift;
     BRISK_RETURN_IF_ERROR(store(*stored, {std::ssize(values)}, values));
     if (weights.bias.empty()) return absl::OkStatus();
@@ -274,7 +200,7 @@ class StructurePruner {
     bias.replace(bias.rfind("weight"), 6, "bias");
     const NamedTensor* stored_bias = model_.checkpoint->find_weight(bias);
     if (stored_bias == nullptr) return invalid_input("the checkpoint has no tensor {}", bias);
-    return store(*stored_bias, {std::ssize(values)}, taken(weights.bias, channels_));
+    return store(*stored_bias, {std::ssize(values)}, taken(weights.bias, plan_.channels));
   }
 
   // A table of rows of channels.
@@ -285,20 +211,21 @@ class StructurePruner {
     std::vector<float> row(static_cast<size_t>(width)), values;
     for (int64_t r = 0; r < rows; ++r) {
       decode_values(stored->tensor, r * width, width, row.data());
-      for (const int64_t channel : channels_) values.push_back(row[static_cast<size_t>(channel)]);
+      for (const int64_t channel : plan_.channels)
+        values.push_back(row[static_cast<size_t>(channel)]);
     }
     std::vector<int64_t> shape = stored->tensor.shape;
-    shape.back() = std::ssize(channels_);
+    shape.back() = std::ssize(plan_.channels);
     return store(*stored, std::move(shape), values);
   }
 
   absl::Status rewrite_tables() {
-    if (options_.channels == 0) return absl::OkStatus();
+    if (all_channels_stay()) return absl::OkStatus();
     for (const std::string* name : {&names_.embedding, &names_.positions, &names_.head}) {
       BRISK_RETURN_IF_ERROR(rewrite_table(*name));
     }
     return rewrite_norm(names_.final_norm, model_.weights.final_norm,
-                        energy_ratio(seen_.energy_after));
+                        energy_ratio(plan_.energy_after));
   }
 
   // "blk.7." becomes "blk.6." where one layer before it goes.
@@ -307,34 +234,30 @@ class StructurePruner {
         names_.attention_norm.substr(0, names_.attention_norm.find("{}") + 3);
     int next = 0;
     for (int layer = 0; layer < static_cast<int>(spec_.layers.size()); ++layer) {
-      const bool goes = std::find(gone_.begin(), gone_.end(), layer) != gone_.end();
+      const bool goes = std::find(plan_.gone.begin(), plan_.gone.end(), layer) != plan_.gone.end();
       edit_.rename_prefix(with_number(prefix, layer), goes ? "" : with_number(prefix, next++));
     }
   }
 
   void set_config() {
     ModelConfig& config = edit_.config();
-    config.hidden_size = std::ssize(channels_);
-    config.layers = static_cast<int64_t>(spec_.layers.size() - gone_.size());
-    config.kv_heads = std::ssize(plans_.front().kv_heads);
+    config.hidden_size = std::ssize(plan_.channels);
+    config.layers = static_cast<int64_t>(spec_.layers.size() - plan_.gone.size());
+    config.kv_heads = std::ssize(plan_.layers.front().kv_heads);
     config.heads = config.kv_heads * (spec_.heads / spec_.kv_heads);
     config.head_dim = spec_.head_dim;
-    config.ffn_size = std::ssize(plans_.front().neurons);
+    config.ffn_size = std::ssize(plan_.layers.front().neurons);
     if (config.layer_is_sliding.empty()) return;
-    for (auto it = gone_.rbegin(); it != gone_.rend(); ++it) {
+    for (auto it = plan_.gone.rbegin(); it != plan_.gone.rend(); ++it) {
       config.layer_is_sliding.erase(config.layer_is_sliding.begin() + *it);
     }
   }
 
-  const StructuredOptions& options_;
+  const StructurePlan& plan_;
   Model& model_;
   const ModelSpec& spec_;
   const TensorNames& names_;
-  CheckpointEdit edit_;
-  SeenStructures seen_;
-  std::vector<LayerPlan> plans_;  // (layers)
-  std::vector<int> gone_;         // layers, ascending
-  Indices channels_;
+  CheckpointEdit& edit_;
 };
 
 absl::Status check(const ModelSpec& spec, const ModelConfig& config,
@@ -371,6 +294,19 @@ int64_t parameters_of(const Checkpoint& checkpoint) {
   return total;
 }
 
+// All of the options that the bytes depend on.
+Json key_options(const Model& model, const StructuredOptions& options,
+                 const StructureImportance* importance) {
+  Json given;
+  if (importance != nullptr) {
+    given = {importance->neurons, importance->kv_heads, importance->channels, importance->layers};
+  }
+  return {{"edit", "prune structures 1"},   {"neurons", options.neurons},
+          {"kv_heads", options.kv_heads},   {"channels", options.channels},
+          {"layers", options.layers},       {"damping", options.damping},
+          {"kernels", model.kernels->name}, {"importance", given}};
+}
+
 }  // namespace
 
 absl::StatusOr<StructuredResult> prune_structures(const std::string& in, const std::string& out,
@@ -383,19 +319,28 @@ absl::StatusOr<StructuredResult> prune_structures(const std::string& in, const s
   BRISK_RETURN_IF_ERROR(check(model.spec, source->config, options));
   BRISK_ASSIGN_OR_RETURN(const Architecture* architecture, find_architecture(source->config));
   const TensorNames names = architecture->names(source->config.layout);
-  std::optional<StructureImportance> importance;
+  std::optional<StructureImportance> read;
   if (!options.importance_path.empty()) {
-    BRISK_ASSIGN_OR_RETURN(importance,
-                           read_structure_importance(options.importance_path, model.spec));
+    BRISK_ASSIGN_OR_RETURN(read, read_structure_importance(options.importance_path, model.spec));
   }
   BRISK_ASSIGN_OR_RETURN(const TokenWindows windows,
                          calibration_windows(model, options.documents, options.calibration));
+  const StructureImportance* const importance = read ? &*read : nullptr;
+  const bool keeps = !options.work_directory.empty();
+  BRISK_ASSIGN_OR_RETURN(
+      const ResumedEdit resumed,
+      resume_edit(
+          source, options.work_directory,
+          keeps ? edit_key(*source, key_options(model, options, importance), windows) : ""));
   BRISK_ASSIGN_OR_RETURN(const std::unique_ptr<LayerStream> stream,
                          LayerStream::create(model, windows, options.threads));
-  StructurePruner pruner(options, model, names);
-  BRISK_RETURN_IF_ERROR(pruner.run(*stream, importance ? &*importance : nullptr));
+  CheckpointEdit edit(source, resumed.journal.get());
+  StructurePlanner planner(options, model, resumed.journal.get(), importance);
+  for (const Json& step : resumed.steps) BRISK_RETURN_IF_ERROR(planner.resume(step));
+  BRISK_ASSIGN_OR_RETURN(const StructurePlan plan, planner.plan(*stream, edit));
+  BRISK_RETURN_IF_ERROR(StructurePruner(plan, model, names, edit).run());
 
-  const Checkpoint edited = pruner.edit().edited();
+  const Checkpoint edited = edit.edited();
   ConvertOptions writing;
   writing.threads = stream->threads();
   BRISK_ASSIGN_OR_RETURN(const ConvertResult written, write_checkpoint(edited, in, out, writing));
@@ -408,7 +353,7 @@ absl::StatusOr<StructuredResult> prune_structures(const std::string& in, const s
   result.heads = edited.config.heads;
   result.kv_heads = edited.config.kv_heads;
   result.hidden_size = edited.config.hidden_size;
-  result.removed_layers = pruner.gone();
+  result.removed_layers = plan.gone;
   result.calibration_tokens = token_count(windows);
   return result;
 }

@@ -19,13 +19,14 @@ struct StructuredOptions {
   double kv_heads = 0;  // of every attention: key-value heads with all query heads that share them
   double channels = 0;  // of the residual stream
   int layers = 0;       // how many go
-  // A file of StructureImportance that says which; empty: what the texts show (SeenStructures).
+  // A file of StructureImportance that says which; empty: what the texts show (SeenLayer).
   std::string importance_path;
   std::vector<Document> documents;  // to calibrate with
   CalibrationOptions calibration;
   double damping = 0.01;       // of the fit of what stays to what was there
   std::string tokenizer_path;  // see OpenOptions
   int threads = 0;             // 0: all
+  std::string work_directory;  // where what is seen of layers is kept, see EditJournal; empty: not
   std::function<void(int64_t layers_done, int64_t layers)> on_progress;  // may be null
 };
 
@@ -40,9 +41,10 @@ struct StructuredResult {
 
 // `in`: a checkpoint with float weights; `out`: a name ending in .gguf, or a directory. The
 // matrices behind what goes (down, o) are fitted anew, by least squares over the calibration texts,
-// so that what stays makes up for it. Neurons and channels are kept in multiples of 16. Errors:
-// InvalidArgument when nothing would be left or weights are in blocks; Unimplemented for neurons of
-// experts, and layers of models whose layers differ in kind.
+// so that what stays makes up for it. Neurons and channels are kept in multiples of 16. With a work
+// directory a run goes on where an earlier one with the same arguments was killed, to the same
+// bytes. Errors: InvalidArgument when nothing would be left or weights are in blocks; Unimplemented
+// for neurons of experts, and layers of models whose layers differ in kind.
 absl::StatusOr<StructuredResult> prune_structures(const std::string& in, const std::string& out,
                                                   const StructuredOptions& options);
 
