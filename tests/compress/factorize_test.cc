@@ -108,7 +108,8 @@ TEST_F(Factorized, AtFullRankThePredictionsAreTheSame) {
     for (const WorkingMatrix& matrix : matrices) {
       const LayerMatrix& place = matrix.place;
       const auto svd = TruncatedSvd::decompose(
-          {.weights = matrix.values, .rows = place.rows, .depth = place.depth, .gram = {}});
+          {.weights = matrix.values, .rows = place.rows, .depth = place.depth, .gram = {}},
+          *model->kernels);
       const int64_t rank = std::min(place.rows, place.depth);
       const LowRankFactors factors = svd->factors(rank);
       edit.remove(*place.tensor);

@@ -7,9 +7,12 @@
 #include <numeric>
 
 #include "base/rng.h"
+#include "compute/kernels/cpu/dispatch.h"
 
 namespace brisk {
 namespace {
+
+const KernelTable& kernels() { return **kernels_from_environment(); }
 
 std::vector<float> random_matrix(int64_t rows, int64_t cols, uint64_t seed) {
   Rng rng(seed);
@@ -86,7 +89,7 @@ TEST(TruncatedSvd, WhatIsLostIsTheEnergyOfTheComponentsThatWentAtAnyShape) {
       const auto gram = gram_of_inputs(depth, 3 * depth, 2);
       WeightsAndInputs job = {.weights = weights, .rows = rows, .depth = depth, .gram = {}};
       if (calibrated) job.gram = gram;
-      const auto svd = TruncatedSvd::decompose(job).value();
+      const auto svd = TruncatedSvd::decompose(job, kernels()).value();
       ASSERT_EQ(svd.energies().size(), static_cast<size_t>(std::min(rows, depth)));
       const double whole = energy(job, weights);
       for (int64_t rank = 1; rank <= std::min(rows, depth); ++rank) {
@@ -95,7 +98,7 @@ TEST(TruncatedSvd, WhatIsLostIsTheEnergyOfTheComponentsThatWentAtAnyShape) {
         EXPECT_NEAR(energy(job, rest(job, svd.factors(rank))), lost, 1e-5 * whole)
             << rows << "x" << depth << " rank " << rank << (calibrated ? ", calibrated" : "");
       }
-      const auto alone = TruncatedSvd::measure_energies(job).value();
+      const auto alone = TruncatedSvd::measure_energies(job, kernels()).value();
       for (size_t i = 0; i < alone.size(); ++i) {
         EXPECT_NEAR(alone[i], svd.energies()[i], 1e-9 * whole);
       }
@@ -110,7 +113,7 @@ TEST(TruncatedSvd, AtFullRankTheProductIsTheMatrix) {
       const auto gram = gram_of_inputs(depth, inputs, 4);
       const WeightsAndInputs job = {
           .weights = weights, .rows = rows, .depth = depth, .gram = gram, .damping = 1e-3};
-      const auto svd = TruncatedSvd::decompose(job).value();
+      const auto svd = TruncatedSvd::decompose(job, kernels()).value();
       for (const float left : rest(job, svd.factors(std::min(rows, depth)))) {
         EXPECT_NEAR(left, 0, 2e-4) << rows << "x" << depth << ", " << inputs << " inputs";
       }
@@ -124,8 +127,8 @@ TEST(TruncatedSvd, OnTheInputsItBeatsTheSvdOfTheWeights) {
   const WeightsAndInputs whitened = {.weights = weights, .rows = 24, .depth = 16, .gram = gram};
   WeightsAndInputs plain = whitened;
   plain.gram = {};
-  const auto by_inputs = TruncatedSvd::decompose(whitened).value().factors(4);
-  const auto by_weights = TruncatedSvd::decompose(plain).value().factors(4);
+  const auto by_inputs = TruncatedSvd::decompose(whitened, kernels()).value().factors(4);
+  const auto by_weights = TruncatedSvd::decompose(plain, kernels()).value().factors(4);
   EXPECT_LT(energy(whitened, rest(whitened, by_inputs)),
             0.7 * energy(whitened, rest(whitened, by_weights)));
   EXPECT_GT(energy(plain, rest(plain, by_inputs)), energy(plain, rest(plain, by_weights)));
@@ -135,7 +138,7 @@ TEST(TruncatedSvd, FactorsAreEquallyLong) {
   const auto weights = random_matrix(11, 5, 7);
   const auto gram = gram_of_inputs(5, 40, 8);
   const auto factors =
-      TruncatedSvd::decompose({.weights = weights, .rows = 11, .depth = 5, .gram = gram})
+      TruncatedSvd::decompose({.weights = weights, .rows = 11, .depth = 5, .gram = gram}, kernels())
           .value()
           .factors(3);
   for (size_t k = 0; k < 3; ++k) {
@@ -158,11 +161,11 @@ TEST(FitB, MakesUpForARoundedA) {
       const auto gram = gram_of_inputs(depth, 200, 12);
       WeightsAndInputs job = {.weights = weights, .rows = rows, .depth = depth, .gram = {}};
       if (calibrated) job.gram = gram;
-      LowRankFactors factors = TruncatedSvd::decompose(job).value().factors(8);
+      LowRankFactors factors = TruncatedSvd::decompose(job, kernels()).value().factors(8);
       const double exact = energy(job, rest(job, factors));
       round_to_eighths(factors.a);
       const double rounded = energy(job, rest(job, factors));
-      factors.b = fit_b(job, factors.a).value();
+      factors.b = fit_b(job, factors.a, kernels()).value();
       const double fitted = energy(job, rest(job, factors));
       EXPECT_LT(fitted, rounded);
       EXPECT_GE(fitted, exact * (1 - 1e-6));
@@ -177,8 +180,8 @@ TEST(FitB, IsTheBOfTheDecompositionWhereAIs) {
   const auto weights = random_matrix(13, 9, 13);
   const auto gram = gram_of_inputs(9, 80, 14);
   const WeightsAndInputs job = {.weights = weights, .rows = 13, .depth = 9, .gram = gram};
-  const LowRankFactors factors = TruncatedSvd::decompose(job).value().factors(4);
-  const std::vector<float> b = fit_b(job, factors.a).value();
+  const LowRankFactors factors = TruncatedSvd::decompose(job, kernels()).value().factors(4);
+  const std::vector<float> b = fit_b(job, factors.a, kernels()).value();
   ASSERT_EQ(b.size(), factors.b.size());
   for (size_t i = 0; i < b.size(); ++i) EXPECT_NEAR(b[i], factors.b[i], 1e-4);
 }
@@ -187,10 +190,10 @@ TEST(FitB, OfComponentsThatAreZeroIsZero) {
   const auto weights = random_matrix(5, 4, 15);
   const WeightsAndInputs job = {.weights = weights, .rows = 5, .depth = 4, .gram = {}};
   std::vector<float> a(2 * 4, 0.0f);
-  std::vector<float> b = fit_b(job, a).value();
+  std::vector<float> b = fit_b(job, a, kernels()).value();
   for (const float value : b) EXPECT_EQ(value, 0);
   a[1] = 1;
-  b = fit_b(job, a).value();
+  b = fit_b(job, a, kernels()).value();
   for (size_t r = 0; r < 5; ++r) {
     EXPECT_NEAR(b[2 * r], weights[4 * r + 1], 1e-5);
     EXPECT_EQ(b[2 * r + 1], 0);
@@ -201,8 +204,9 @@ TEST(TruncatedSvd, ZerosGiveZeros) {
   std::vector<float> weights(6 * 4, 0.0f);
   const std::vector<float> no_inputs(4 * 4, 0.0f);
   for (const std::span<const float> gram : {std::span<const float>(), std::span(no_inputs)}) {
-    const auto svd =
-        TruncatedSvd::decompose({.weights = weights, .rows = 6, .depth = 4, .gram = gram}).value();
+    const auto svd = TruncatedSvd::decompose(
+                         {.weights = weights, .rows = 6, .depth = 4, .gram = gram}, kernels())
+                         .value();
     for (const double energy : svd.energies()) EXPECT_EQ(energy, 0);
     for (const float value : svd.factors(4).a) EXPECT_TRUE(std::isfinite(value));
     for (const float value : svd.factors(4).b) EXPECT_TRUE(std::isfinite(value));
@@ -210,7 +214,7 @@ TEST(TruncatedSvd, ZerosGiveZeros) {
   // One row that is not zero: a single component holds it.
   for (size_t c = 0; c < 4; ++c) weights[2 * 4 + c] = static_cast<float>(c) - 1.5f;
   const WeightsAndInputs job = {.weights = weights, .rows = 6, .depth = 4, .gram = no_inputs};
-  const auto svd = TruncatedSvd::decompose(job).value();
+  const auto svd = TruncatedSvd::decompose(job, kernels()).value();
   for (const float left : rest(job, svd.factors(1))) EXPECT_NEAR(left, 0, 1e-6);
 }
 
@@ -219,7 +223,8 @@ TEST(TruncatedSvd, InputsThatAreNotFiniteAreRefused) {
     const auto some = random_matrix(rows, 3, 10);
     std::vector<float> gram(9, 1.0f);
     gram[4] = std::numeric_limits<float>::infinity();
-    EXPECT_EQ(TruncatedSvd::decompose({.weights = some, .rows = rows, .depth = 3, .gram = gram})
+    EXPECT_EQ(TruncatedSvd::decompose({.weights = some, .rows = rows, .depth = 3, .gram = gram},
+                                      kernels())
                   .status()
                   .code(),
               absl::StatusCode::kInvalidArgument);

@@ -114,7 +114,7 @@ class Factorizer {
       BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, targets_of(layer));
       std::vector<absl::StatusOr<std::vector<double>>> energies(targets.size());
       for_each_item(team, targets.size(), [&](size_t i) {
-        energies[i] = TruncatedSvd::measure_energies(job_of(targets[i]));
+        energies[i] = TruncatedSvd::measure_energies(job_of(targets[i]), *model_.kernels);
       });
       Json spectra = Json::array();
       for (size_t i = 0; i < targets.size(); ++i) {
@@ -147,8 +147,9 @@ class Factorizer {
     return each_layer("layers", stream, first_layer_, [&](size_t layer) -> absl::Status {
       BRISK_ASSIGN_OR_RETURN(const std::vector<Target> targets, targets_of(layer));
       std::vector<absl::StatusOr<TruncatedSvd>> svds(targets.size());
-      for_each_item(team, targets.size(),
-                    [&](size_t i) { svds[i] = TruncatedSvd::decompose(job_of(targets[i])); });
+      for_each_item(team, targets.size(), [&](size_t i) {
+        svds[i] = TruncatedSvd::decompose(job_of(targets[i]), *model_.kernels);
+      });
       Json matrices = Json::array();
       for (size_t i = 0; i < targets.size(); ++i) {
         if (!svds[i].ok()) return annotate(svds[i].status(), targets[i].tensor().name);
@@ -245,7 +246,7 @@ class Factorizer {
     std::vector<std::byte> stored(static_cast<size_t>(bytes_of(format.dtype, count)));
     format.encode(factors.a.data(), count, stored.data());
     format.decode(stored.data(), count, factors.a.data());
-    BRISK_ASSIGN_OR_RETURN(factors.b, fit_b(job_of(target), factors.a));
+    BRISK_ASSIGN_OR_RETURN(factors.b, fit_b(job_of(target), factors.a, *model_.kernels));
     return absl::OkStatus();
   }
 
@@ -315,7 +316,7 @@ absl::Status check(const Model& model, const FactorizeOptions& options) {
 
 // All of the options that the bytes depend on.
 Json key_options(const Model& model, const FactorizeOptions& options, const std::string& out) {
-  return {{"edit", "factorize 1"},
+  return {{"edit", "factorize 2"},
           {"energy", options.energy.value_or(0)},
           {"ratio", options.ratio.value_or(0)},
           {"bytes_max", options.bytes_max.value_or(0)},

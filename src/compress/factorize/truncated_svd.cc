@@ -16,43 +16,71 @@ using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMa
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Solver = Eigen::SelfAdjointEigenSolver<Matrix>;
 
-Matrix weights_of(const WeightsAndInputs& job) {
-  return Eigen::Map<const Floats>(job.weights.data(), job.rows, job.depth).cast<double>();
+Eigen::Map<const Floats> weights_of(const WeightsAndInputs& job) {
+  return {job.weights.data(), job.rows, job.depth};
 }
 
-Matrix damped_gram(const WeightsAndInputs& job) {
-  Matrix gram = Eigen::Map<const Floats>(job.gram.data(), job.depth, job.depth).cast<double>();
-  const double mean = gram.trace() / static_cast<double>(job.depth);
-  gram.diagonal().array() += job.damping * (mean > 0 ? mean : 1);
+// x w^T of x (rows, depth) and w (cols, depth).
+Floats product(const KernelTable& kernels, const Eigen::Ref<const Floats>& x,
+               const Eigen::Ref<const Floats>& w) {
+  constexpr int64_t kRows = 64, kCols = 256;  // of a block, whose inputs stay in cache
+  Floats y(x.rows(), w.rows());
+  for (int64_t row = 0; row < x.rows(); row += kRows) {
+    for (int64_t col = 0; col < w.rows(); col += kCols) {
+      kernels.linear_f32({.x = x.data() + row * x.outerStride(),
+                          .x_stride = x.outerStride(),
+                          .rows = std::min(kRows, x.rows() - row),
+                          .w = w.data() + col * w.outerStride(),
+                          .w_row_bytes = w.outerStride() * static_cast<int64_t>(sizeof(float)),
+                          .cols = std::min(kCols, w.rows() - col),
+                          .depth = x.cols(),
+                          .bias = nullptr,
+                          .y = y.data() + row * y.outerStride() + col,
+                          .y_stride = y.outerStride(),
+                          .add = false});
+    }
+  }
+  return y;
+}
+
+Floats damped_gram(const WeightsAndInputs& job) {
+  Floats gram = Eigen::Map<const Floats>(job.gram.data(), job.depth, job.depth);
+  const double mean = gram.diagonal().cast<double>().sum() / static_cast<double>(job.depth);
+  gram.diagonal().array() += static_cast<float>(job.damping * (mean > 0 ? mean : 1));
   return gram;
 }
 
 // The singular vectors of W S on its smaller side, as eigenvectors of (W S)(W S)^T = W G W^T, or of
-// (W S)^T (W S).
+// (W S)^T (W S) = S^T W^T W S.
 struct Problem {
-  Matrix weights;  // W
-  Matrix factor;   // S, lower; empty: the identity, or not needed
+  Floats turned;  // W^T
+  Matrix factor;  // S, lower; empty: the identity, or not needed
   Matrix squared;
 };
 
-absl::StatusOr<Problem> pose(const WeightsAndInputs& job) {
+absl::StatusOr<Problem> pose(const WeightsAndInputs& job, const KernelTable& kernels) {
   Problem problem;
-  problem.weights = weights_of(job);
-  const Matrix& w = problem.weights;
+  const Eigen::Map<const Floats> w = weights_of(job);
+  problem.turned = w.transpose();
   const bool wide = job.rows <= job.depth;
-  if (job.gram.empty()) {
-    problem.squared = wide ? Matrix(w * w.transpose()) : Matrix(w.transpose() * w);
-  } else if (wide) {
-    problem.squared = (w * damped_gram(job)) * w.transpose();
+  Floats squared;
+  if (wide) {
+    squared = job.gram.empty() ? product(kernels, w, w)
+                               : product(kernels, product(kernels, w, damped_gram(job)), w);
   } else {
-    const Eigen::LLT<Matrix> cholesky(damped_gram(job));
+    squared = product(kernels, problem.turned, problem.turned);
+  }
+  if (!wide && !job.gram.empty()) {
+    const Eigen::LLT<Matrix> cholesky(damped_gram(job).cast<double>());
     if (cholesky.info() != Eigen::Success) {
       return invalid_input("the Gram matrix of its inputs cannot be factorised; raise --damping");
     }
     problem.factor = cholesky.matrixL();
-    const Matrix made = w * problem.factor;
-    problem.squared = made.transpose() * made;
+    const Floats turned_factor = problem.factor.transpose().cast<float>();  // S^T
+    squared = product(kernels, product(kernels, turned_factor, squared), turned_factor);
   }
+  problem.squared = squared.cast<double>();
+  problem.squared = (problem.squared + problem.squared.transpose()).eval() / 2;
   if (!problem.squared.allFinite()) {
     return invalid_input("the inputs that calibration makes for it are not finite");
   }
@@ -75,23 +103,25 @@ std::vector<double> descending(const Eigen::VectorXd& values) {
 }
 
 // Gives both the same length; where one has none, both vanish.
-void balance(Eigen::Ref<Eigen::RowVectorXd> a, Eigen::Ref<Eigen::RowVectorXd> b) {
-  const double of_a = a.norm(), of_b = b.norm();
+void balance(Eigen::Ref<Eigen::RowVectorXf> a, Eigen::Ref<Eigen::RowVectorXf> b) {
+  const double of_a = a.cast<double>().norm(), of_b = b.cast<double>().norm();
   const bool vanishes = !(of_a > 0 && of_b > 0);
-  a *= vanishes ? 0 : std::sqrt(of_b / of_a);
-  b *= vanishes ? 0 : std::sqrt(of_a / of_b);
+  a *= vanishes ? 0 : static_cast<float>(std::sqrt(of_b / of_a));
+  b *= vanishes ? 0 : static_cast<float>(std::sqrt(of_a / of_b));
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<double>> TruncatedSvd::measure_energies(const WeightsAndInputs& job) {
-  BRISK_ASSIGN_OR_RETURN(const Problem problem, pose(job));
+absl::StatusOr<std::vector<double>> TruncatedSvd::measure_energies(const WeightsAndInputs& job,
+                                                                   const KernelTable& kernels) {
+  BRISK_ASSIGN_OR_RETURN(const Problem problem, pose(job, kernels));
   BRISK_ASSIGN_OR_RETURN(const Solver solver, solve(problem, Eigen::EigenvaluesOnly));
   return descending(solver.eigenvalues());
 }
 
-absl::StatusOr<TruncatedSvd> TruncatedSvd::decompose(const WeightsAndInputs& job) {
-  BRISK_ASSIGN_OR_RETURN(const Problem problem, pose(job));
+absl::StatusOr<TruncatedSvd> TruncatedSvd::decompose(const WeightsAndInputs& job,
+                                                     const KernelTable& kernels) {
+  BRISK_ASSIGN_OR_RETURN(const Problem problem, pose(job, kernels));
   BRISK_ASSIGN_OR_RETURN(const Solver solver, solve(problem, Eigen::ComputeEigenvectors));
   TruncatedSvd svd;
   svd.rows_ = job.rows;
@@ -99,19 +129,20 @@ absl::StatusOr<TruncatedSvd> TruncatedSvd::decompose(const WeightsAndInputs& job
   svd.energies_ = descending(solver.eigenvalues());
   // As rows, largest first.
   const Matrix vectors = solver.eigenvectors().rowwise().reverse().transpose();
-  Matrix a, b;
+  const Eigen::Map<const Floats> w = weights_of(job);
+  Floats a, b;
   if (job.rows <= job.depth) {
     // U_r^T W = Sigma_r V_r^T S^-1: nothing is to be inverted.
-    a = vectors * problem.weights;
-    b = vectors;
+    b = vectors.cast<float>();
+    a = product(kernels, b, problem.turned);
   } else if (problem.factor.size() == 0) {
-    a = vectors;
-    b = vectors * problem.weights.transpose();
+    a = vectors.cast<float>();
+    b = product(kernels, a, w);
   } else {
     // V_r^T S^-1: the solution of S^T z = v for each.
     const auto upper = problem.factor.transpose().triangularView<Eigen::Upper>();
-    a = upper.solve(vectors.transpose()).transpose();
-    b = (vectors * problem.factor.transpose()) * problem.weights.transpose();
+    a = upper.solve(vectors.transpose()).transpose().cast<float>();
+    b = product(kernels, product(kernels, vectors.cast<float>(), problem.factor.cast<float>()), w);
   }
   for (int64_t i = 0; i < vectors.rows(); ++i) balance(a.row(i), b.row(i));
   svd.a_.assign(a.data(), a.data() + a.size());
@@ -126,27 +157,30 @@ LowRankFactors TruncatedSvd::factors(int64_t rank) const {
   factors.b.resize(static_cast<size_t>(rows_ * rank));
   for (int64_t i = 0; i < rank; ++i) {
     for (int64_t r = 0; r < rows_; ++r) {
-      factors.b[static_cast<size_t>(r * rank + i)] =
-          static_cast<float>(b_[static_cast<size_t>(i * rows_ + r)]);
+      factors.b[static_cast<size_t>(r * rank + i)] = b_[static_cast<size_t>(i * rows_ + r)];
     }
   }
   return factors;
 }
 
 // b = W G a^T (a G a^T)^-1.
-absl::StatusOr<std::vector<float>> fit_b(const WeightsAndInputs& job, std::span<const float> a) {
+absl::StatusOr<std::vector<float>> fit_b(const WeightsAndInputs& job, std::span<const float> a,
+                                         const KernelTable& kernels) {
   constexpr double kRidge = 1e-12;  // of components that are zero, whose targets are zero too
   const int64_t rank = std::ssize(a) / job.depth;
-  const Matrix reduce = Eigen::Map<const Floats>(a.data(), rank, job.depth).cast<double>();
-  const Matrix seen = job.gram.empty() ? reduce : Matrix(reduce * damped_gram(job));  // a G
-  Matrix inner = seen * reduce.transpose();
+  const Eigen::Map<const Floats> reduce(a.data(), rank, job.depth);
+  const Floats seen =
+      job.gram.empty() ? Floats(reduce) : product(kernels, reduce, damped_gram(job));  // a G
+  // In double: rounded components may be nearly alike.
+  Matrix inner = seen.cast<double>() * reduce.cast<double>().transpose();
   const double mean = inner.trace() / static_cast<double>(rank);
   inner.diagonal().array() += kRidge * (mean > 0 ? mean : 1);
   const Eigen::LLT<Matrix> factors(inner);
   if (!inner.allFinite() || factors.info() != Eigen::Success) {
     return invalid_input("its factors cannot be fitted to its inputs; raise --damping");
   }
-  const Matrix fitted = factors.solve(seen * weights_of(job).transpose()).transpose();
+  const Floats targets = product(kernels, seen, weights_of(job));
+  const Matrix fitted = factors.solve(targets.cast<double>()).transpose();
   std::vector<float> b(static_cast<size_t>(job.rows * rank));
   Eigen::Map<Floats>(b.data(), job.rows, rank) = fitted.cast<float>();
   return b;

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "compute/kernels/cpu/kernel_table.h"
+
 namespace brisk {
 
 struct WeightsAndInputs {
@@ -29,11 +31,14 @@ struct LowRankFactors {
 class TruncatedSvd {
  public:
   // Both take time with the cube, and memory with the square, of the smaller side; wide inputs
-  // also with the square of `depth`. Any number of threads may do it at once.
+  // also with the square of `depth`. Products are f32, by `kernels`: what is less than a millionth
+  // of the largest energy is noise. Any number of threads may do it at once.
   // Errors: InvalidArgument when inputs are not finite.
-  static absl::StatusOr<TruncatedSvd> decompose(const WeightsAndInputs& job);
+  static absl::StatusOr<TruncatedSvd> decompose(const WeightsAndInputs& job,
+                                                const KernelTable& kernels);
   // energies() alone, which is faster.
-  static absl::StatusOr<std::vector<double>> measure_energies(const WeightsAndInputs& job);
+  static absl::StatusOr<std::vector<double>> measure_energies(const WeightsAndInputs& job,
+                                                              const KernelTable& kernels);
 
   // (min(rows, depth)): what each component adds to the squared size of W or W S, largest first.
   const std::vector<double>& energies() const { return energies_; }
@@ -45,13 +50,14 @@ class TruncatedSvd {
  private:
   int64_t rows_ = 0, depth_ = 0;
   std::vector<double> energies_;
-  std::vector<double> a_, b_;  // (components, depth), (components, rows)
+  std::vector<float> a_, b_;  // (components, depth), (components, rows)
 };
 
 // The b for which b a comes nearest to W, or to what W makes of its inputs, given an a that may not
 // be that of the decomposition (it was rounded, say): least squares, (rows, rank). Components whose
 // row of a is zero get zeros. REQUIRES: `a` is (rank, depth), finite. Errors: InvalidArgument when
 // inputs are not finite.
-absl::StatusOr<std::vector<float>> fit_b(const WeightsAndInputs& job, std::span<const float> a);
+absl::StatusOr<std::vector<float>> fit_b(const WeightsAndInputs& job, std::span<const float> a,
+                                         const KernelTable& kernels);
 
 }  // namespace brisk
