@@ -113,6 +113,15 @@ TEST(InverseFactor, ToleratesInputsThatWereNeverSeenAndRefusesNan) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(LargestFirst, OrdersRunsAndWhatIsInThem) {
+  std::vector<float> gram(10 * 10, 0.0f);
+  const float squares[] = {1, 2, 3, 4, 9, 0, 0, 1, 100, 200};
+  for (size_t i = 0; i < 10; ++i) gram[i * 11] = squares[i];
+  EXPECT_EQ(largest_first(gram, 10, 4), (std::vector<int64_t>{3, 2, 1, 0, 4, 7, 5, 6, 9, 8}));
+  EXPECT_EQ(largest_first(gram, 10, 5), (std::vector<int64_t>{9, 8, 7, 5, 6, 4, 3, 2, 1, 0}));
+  EXPECT_EQ(largest_first(gram, 10, 10).front(), 9);
+}
+
 TEST(Gptq, IsASearchedRoundingWhereInputsAreIndependent) {
   const std::vector<float> weights = gaussians(kRows * kDepth, 1);
   const auto factor = InverseFactor::create(identity(kDepth), kDepth, 0);
@@ -137,9 +146,35 @@ TEST(Gptq, MakesUpForErrorsWhereInputsGoTogether) {
   }
 }
 
+// Inputs of different sizes, that go together and lie in any order.
+std::vector<float> uneven_gram(int64_t depth) {
+  std::vector<float> gram = correlated_gram(depth);
+  const auto n = static_cast<size_t>(depth);
+  for (size_t i = 0; i < gram.size(); ++i) {
+    const auto size = [](size_t input) { return static_cast<float>(1 + input * 37 % 11); };
+    gram[i] *= size(i / n) * size(i % n);
+  }
+  return gram;
+}
+
+TEST(Gptq, LosesLessLargestInputsFirst) {
+  const std::vector<float> weights = gaussians(kRows * kDepth, 8);
+  const std::vector<float> gram = uneven_gram(kDepth);
+  const auto as_they_lie = InverseFactor::create(gram, kDepth, 0.01);
+  for (const DType dtype : {DType::kQ4_0, DType::kQ2_K, DType::kQ4_K}) {
+    const auto factor = InverseFactor::create(
+        gram, kDepth, 0.01, largest_first(gram, kDepth, format_of(dtype).block_values));
+    const auto loss = [&](const InverseFactor& of) {
+      return output_error(weights, decoded(dtype, run_gptq(of, dtype, weights, 1)), gram, kDepth);
+    };
+    EXPECT_LT(loss(*factor), loss(*as_they_lie)) << format_of(dtype).name;
+  }
+}
+
 TEST(Gptq, GivesTheSameBytesOnAnyNumberOfThreads) {
   const std::vector<float> weights = gaussians(kRows * kDepth, 3);
-  const auto factor = InverseFactor::create(correlated_gram(kDepth), kDepth, 0.01);
+  const std::vector<float> gram = uneven_gram(kDepth);
+  const auto factor = InverseFactor::create(gram, kDepth, 0.01, largest_first(gram, kDepth, 32));
   const std::vector<std::byte> alone = run_gptq(*factor, DType::kQ4_0, weights, 1);
   EXPECT_EQ(run_gptq(*factor, DType::kQ4_0, weights, 2), alone);
   EXPECT_EQ(run_gptq(*factor, DType::kQ4_0, weights, 5), alone);
@@ -185,10 +220,11 @@ TEST(GptqOfScaledCodes, IsASearchedRoundingWhereInputsAreIndependent) {
 
 TEST(GptqOfScaledCodes, MakesUpForErrorsAndDoesNotDependOnThreads) {
   const std::vector<float> weights = gaussians(kRows * kDepth, 2);
-  const std::vector<float> gram = correlated_gram(kDepth);
-  const auto factor = InverseFactor::create(gram, kDepth, 0.01);
+  const std::vector<float> gram = uneven_gram(kDepth);
   for (const char* name : kScaledSchemes) {
     const ScaledScheme scheme = *scaled_scheme(name);
+    const int64_t run = scheme.group == 0 ? kDepth : scheme.group;  // of w8a8 more than a block
+    const auto factor = InverseFactor::create(gram, kDepth, 0.01, largest_first(gram, kDepth, run));
     const auto nearest = round_to_nearest(scheme, weights, kDepth);
     ASSERT_TRUE(nearest.ok());
     const ScaledCodes codes = run_gptq(*factor, scheme, weights, 1);

@@ -47,27 +47,25 @@ def upper_factor(gram):
     return np.linalg.cholesky(np.linalg.inv(h)).T
 
 
-def gptq_codes(weights, factor, steps):
-    """Algorithm 1 of arXiv 2210.17323 for q4_0 groups of 32 whose steps are given."""
-    w = weights.copy()
-    codes = np.zeros(w.shape, int)
-    for j in range(w.shape[1]):
-        step = steps[:, j // 32]
-        scaled = np.divide(w[:, j], step, out=np.zeros_like(step), where=step != 0)
-        codes[:, j] = np.clip(np.rint(scaled), -8, 7)
-        error = (w[:, j] - codes[:, j] * step) / factor[j, j]
-        w[:, j:] -= np.outer(error, factor[j, j:])
-    return codes
+def largest_first(gram, group):
+    """Groups of inputs by their sum of squares, and the inputs of each by theirs."""
+    squares = np.diag(gram).reshape(-1, group)
+    groups = np.argsort(-squares.sum(axis=1), kind="stable")
+    return np.concatenate([g * group + np.argsort(-squares[g], kind="stable") for g in groups])
 
 
-def gptq_group_codes(weights, factor, scales, zeros, group, levels):
-    """The same for groups whose scales and zero points are given: codes in [0, levels)."""
-    w = weights.copy()
+def gptq_codes(weights, gram, scales, zeros, group, levels):
+    """Algorithm 1 of arXiv 2210.17323 with its activation order, group by group, for scales and
+    zero points that are given: codes in [0, levels)."""
+    order = largest_first(gram, group)
+    factor = upper_factor(gram[np.ix_(order, order)])
+    w = weights[:, order]
     codes = np.zeros(w.shape, int)
-    for j in range(w.shape[1]):
-        scale, zero = scales[:, j // group], zeros[:, j // group]
-        codes[:, j] = np.clip(np.rint(w[:, j] / scale) + zero, 0, levels - 1)
-        error = (w[:, j] - (codes[:, j] - zero) * scale) / factor[j, j]
+    for j, i in enumerate(order):
+        scale, zero = scales[:, i // group], zeros[:, i // group]
+        scaled = np.divide(w[:, j], scale, out=np.zeros_like(scale, float), where=scale != 0)
+        codes[:, i] = np.clip(np.rint(scaled) + zero, 0, levels - 1)
+        error = (w[:, j] - (codes[:, i] - zero) * scale) / factor[j, j]
         w[:, j:] -= np.outer(error, factor[j, j:])
     return codes
 
@@ -177,7 +175,8 @@ class Compression(unittest.TestCase):
         steps = blocks[:, :, :2].copy().view(np.float16)[:, :, 0].astype(np.float64)
         low, high = blocks[:, :, 2:] & 15, blocks[:, :, 2:] >> 4
         codes = np.concatenate([low, high], axis=2).reshape(rows, depth).astype(int) - 8
-        expected = gptq_codes(self.tensors[V], upper_factor(self.gram), steps)
+        middle = np.full(steps.shape, 8)
+        expected = gptq_codes(self.tensors[V], self.gram, steps, middle, 32, 16) - 8
         # One rounding that falls the other way moves what follows it in its row.
         self.assertLess(np.mean(codes != expected), 0.03)
         ours = self.loss(codes * np.repeat(steps, 32, axis=1))
@@ -200,8 +199,7 @@ class Compression(unittest.TestCase):
             if scheme.endswith("asym"):
                 packed = stored[f"{module}.weight_zero_point"].astype(np.int64)
                 zeros = unpacked(packed.T, rows).T
-            expected = gptq_group_codes(self.tensors[V], upper_factor(self.gram), scales, zeros,
-                                        group, 16)
+            expected = gptq_codes(self.tensors[V], self.gram, scales, zeros, group, 16)
             self.assertLess(np.mean(codes != expected), 0.03, scheme)
             wide = np.repeat(scales, group, axis=1)
             middle = np.repeat(zeros, group, axis=1)

@@ -88,6 +88,41 @@ TEST_F(SmoothedStories, CoarseCachesCostLess) {
   EXPECT_LT(kl(*smooth, KvDType::kInt4), 0.95 * kl(*plain, KvDType::kInt4));
 }
 
+// Smoothing for the cache, then rounding what came of it; or both in one run, where each layer is
+// smoothed for what the rounded ones before it make of the texts.
+TEST_F(SmoothedStories, InOneRunWithRoundingIsAsGoodAsInTwo) {
+  const std::string model = BRISK_DATA_DIR "/models/stories3M/stories3M-q80.bin";
+  LoadOptions exact;
+  exact.activations = Activations::kF32;
+  exact.tokenizer_path = BRISK_DATA_DIR "/models/stories3M/tok4096.bin";
+  const auto plain = load_model(model, exact).value();
+  exact.tokenizer_path.clear();
+  unseen_.resize(12);
+  const auto kl = [&](const std::string& name) {
+    QualityOptions quality;
+    quality.kv_dtype = KvDType::kInt4;
+    const auto candidate = load_model(path(name), exact).value();
+    return measure_quality(*candidate, plain.get(), unseen_, quality)->text->divergence->kl.value;
+  };
+  QuantizeOptions smooth = smoothing(KvElement::kInt4, seen_);
+  smooth.tokenizer_path = BRISK_DATA_DIR "/models/stories3M/tok4096.bin";
+  ASSERT_TRUE(quantize_checkpoint(model, path("smooth.gguf"), smooth).ok());
+  for (const char* method : {"awq+gptq"}) {
+    QuantizeOptions rounding = smooth;
+    rounding.scheme = "q4_0";
+    rounding.method = parse_quantize_method(method).value();
+    ASSERT_TRUE(quantize_checkpoint(model, path("both.gguf"), rounding).ok());
+    rounding.kv_calibration = std::nullopt;
+    ASSERT_TRUE(quantize_checkpoint(model, path("alone.gguf"), rounding).ok());
+    rounding.tokenizer_path.clear();
+    ASSERT_TRUE(quantize_checkpoint(path("smooth.gguf"), path("in-turn.gguf"), rounding).ok());
+    const double both = kl("both.gguf"), in_turn = kl("in-turn.gguf"), alone = kl("alone.gguf");
+    EXPECT_NEAR(both, in_turn, 0.05 * in_turn) << method;
+    EXPECT_LT(both, alone) << method;
+    ::testing::Test::RecordProperty(method, fmt::format("{} {} {}", both, in_turn, alone));
+  }
+}
+
 TEST_F(SmoothedStories, FilesAreTheSameOnAnyNumberOfThreads) {
   QuantizeOptions one = smoothing(KvElement::kInt4, seen_), three = one;
   one.threads = 1;

@@ -18,12 +18,15 @@ namespace brisk {
 // says what an error in input j asks of the inputs after it. Matrices with one input share it.
 class InverseFactor {
  public:
-  // `gram`: (depth, depth), symmetric. Inputs that were never seen stand alone. The damping grows
-  // until the factorisation succeeds. Errors: InvalidArgument when the Gram matrix is not finite.
+  // `gram`: (depth, depth), symmetric. `order`: the inputs, in the order in which they are gone
+  // through; empty: as they lie. Inputs that were never seen stand alone. The damping grows until
+  // the factorisation succeeds. Errors: InvalidArgument when the Gram matrix is not finite.
   static absl::StatusOr<InverseFactor> create(std::span<const float> gram, int64_t depth,
-                                              double damping);
+                                              double damping, std::vector<int64_t> order = {});
 
   int64_t depth() const { return depth_; }
+  // (depth): the input that is gone through j-th. Inputs below are counted in this order.
+  const std::vector<int64_t>& order() const { return order_; }
   // (depth - j) values: of inputs j, j + 1, ...
   const float* row_from_diagonal(int64_t j) const { return factor_.data() + j * depth_ + j; }
   // (depth, depth), row-major; zero below the diagonal.
@@ -31,19 +34,25 @@ class InverseFactor {
 
  private:
   int64_t depth_ = 0;
+  std::vector<int64_t> order_;
   std::vector<float> factor_;
 };
 
-// A matrix in the middle of its rounding.
+// The inputs that are largest first, so that most are left to make up for their errors: runs of
+// `run` inputs by their sum of squares, and those of a run among themselves; so codes of a run are
+// chosen one after the other. `gram`: (depth, depth).
+std::vector<int64_t> largest_first(std::span<const float> gram, int64_t depth, int64_t run);
+
 struct GptqMatrix {
-  float* weights = nullptr;  // (rows, depth): on return, what is left of them is no longer of use
+  const float* weights = nullptr;  // (rows, depth)
   int64_t rows = 0;
   int64_t depth = 0;
   const float* importance = nullptr;  // (depth): of the inputs, for choosing grids; null: all alike
 };
 
 // Chooses the codes of all rows. Grids of a run of inputs are fitted to what is left of its weights
-// when it comes. Rows do not depend on each other: the codes are the same for any number of
+// when it comes. REQUIRES: the factor's order goes through one run of the grids after the other,
+// the shorter one last. Rows do not depend on each other: the codes are the same for any number of
 // threads.
 void gptq(ThreadTeam& team, const InverseFactor& factor, const GptqMatrix& matrix, RowGrids& grids);
 

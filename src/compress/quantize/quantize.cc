@@ -55,7 +55,7 @@ absl::Status check(const Model& model, const QuantizeOptions& options, const std
 
 // All of the options that the bytes depend on.
 Json key_options(const Model& model, const QuantizeOptions& options, const std::string& out) {
-  return {{"edit", "quantize 1"},
+  return {{"edit", "quantize 2"},
           {"scheme", options.scheme},
           {"bits", options.bits},
           {"smoothing", static_cast<int>(options.method.smoothing)},

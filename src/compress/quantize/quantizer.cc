@@ -9,6 +9,7 @@
 #include "compress/quantize/mixed.h"
 #include "compress/quantize/round_matrix.h"
 #include "compress/quantize/smooth_layer.h"
+#include "compute/quant/format.h"
 
 namespace brisk {
 namespace {
@@ -16,6 +17,12 @@ namespace {
 constexpr int64_t kSampleRows = 128;  // of an input, that AWQ tries its factors on
 constexpr int64_t kHeadSamples =
     256;  // keys and values, that factors for the KV cache are tried on
+
+// Inputs of a row whose grids are chosen at once.
+int64_t run_of(const MatrixFormat& format, int64_t depth) {
+  if (!format.scheme.has_value()) return format_of(format.dtype).block_values;
+  return format.scheme->group == 0 ? depth : format.scheme->group;
+}
 
 }  // namespace
 
@@ -127,8 +134,7 @@ absl::Status Quantizer::smooth(size_t layer, std::vector<WorkingMatrix>& matrice
                        .matrices = &matrices,
                        .collector = &collector_,
                        .rounding = rounding,
-                       .edit = &edit_,
-                       .keeps_values = options_.kv_calibration.has_value()},
+                       .edit = &edit_},
                       team);
 }
 
@@ -137,15 +143,20 @@ absl::Status Quantizer::quantize_layer(size_t layer, ThreadTeam& team) {
   Json details = {{"layer", layer}};
   BRISK_RETURN_IF_ERROR(smooth(layer, matrices, details, team));
   const InputStatistics* factored = nullptr;
+  int64_t factored_run = 0;
   std::optional<InverseFactor> factor;
   for (WorkingMatrix& matrix : matrices) {
     const InputStatistics* statistics = collector_.of(*matrix.place.linear);
+    const int64_t run = run_of(format_of_matrix(matrix), matrix.place.depth);
     const bool compensates =
         options_.method.rounding == RoundingMethod::kGptq && statistics != nullptr;
-    if (compensates && statistics != factored) {
-      BRISK_ASSIGN_OR_RETURN(
-          factor, InverseFactor::create(statistics->gram, statistics->depth, options_.damping));
+    if (compensates && (statistics != factored || run != factored_run)) {
+      const std::vector<float>& gram = statistics->gram;
+      const int64_t depth = statistics->depth;
+      BRISK_ASSIGN_OR_RETURN(factor, InverseFactor::create(gram, depth, options_.damping,
+                                                           largest_first(gram, depth, run)));
       factored = statistics;
+      factored_run = run;
     }
     BRISK_RETURN_IF_ERROR(store(matrix, statistics, compensates ? &*factor : nullptr, team));
   }

@@ -87,9 +87,7 @@ absl::StatusOr<RoundingLoss> round_matrix(const MatrixRounding& rounding, Workin
   const float* weighs = importance.empty() ? nullptr : importance.data();
 
   Rows stored(out);
-  std::vector<float> before;  // what GPTQ uses up
   if (rounding.factor != nullptr && stored.grids() != nullptr) {
-    before = matrix.values;
     gptq(team, *rounding.factor,
          {.weights = matrix.values.data(), .rows = rows, .depth = depth, .importance = weighs},
          *stored.grids());
@@ -103,7 +101,6 @@ absl::StatusOr<RoundingLoss> round_matrix(const MatrixRounding& rounding, Workin
   }
   stored.finish();
 
-  const std::vector<float>& original = before.empty() ? matrix.values : before;
   const Tensor tensor = out.tensor();
   std::vector<double> errors(static_cast<size_t>(rows)), squares(static_cast<size_t>(rows));
   team.run([&](Worker worker) {
@@ -111,7 +108,7 @@ absl::StatusOr<RoundingLoss> round_matrix(const MatrixRounding& rounding, Workin
     std::vector<float> after(static_cast<size_t>(depth));
     for (int64_t r = mine.begin; r < mine.end; ++r) {
       decode_values(tensor, r * depth, depth, after.data());
-      const std::span<const float> weights = row_at(original, r);
+      const std::span<const float> weights = row_at(matrix.values, r);
       double error = 0, square = 0;
       for (size_t i = 0; i < after.size(); ++i) {
         const auto w = static_cast<double>(weights[i]);

@@ -21,7 +21,7 @@ class LayerSmoother {
     BRISK_RETURN_IF_ERROR(into_norm(weights_.q, {&weights_.q, &weights_.k, &weights_.v},
                                     names_.attention_norm, weights_.attention_norm));
     const int64_t group = spec_.heads / spec_.kv_heads;
-    if (!job_.keeps_values) into_rows(weights_.o, weights_.v, {group, spec_.head_dim});
+    into_rows(weights_.o, weights_.v, {group, spec_.head_dim});
     if (spec_.layers[job_.layer].routed) return absl::OkStatus();
     const bool gated = !weights_.gate.weight.shape.empty();
     BRISK_RETURN_IF_ERROR(

@@ -19,7 +19,6 @@ struct SmoothLayer {
   InputCollector* collector = nullptr;             // that has seen the layer's inputs
   TryRounding rounding;
   CheckpointEdit* edit = nullptr;  // gets the norms and biases that change
-  bool keeps_values = false;       // rows of v stay as they are, for the KV cache
 };
 
 // Norms pay for the inputs of q, k, v and of gate, up; rows of v for those of o; rows of up, where
