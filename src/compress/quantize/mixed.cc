@@ -28,6 +28,7 @@ struct Unit {
 std::vector<DType> formats_for(int64_t depth) {
   const bool super = depth % format_of(DType::kQ4_K).block_values == 0;
   std::vector<DType> formats;
+  if (super) formats.push_back(DType::kQ2_K);
   for (const DType dtype : {super ? DType::kQ4_K : DType::kQ4_0, DType::kQ5_0,
                             super ? DType::kQ6_K : DType::kQ8_0, DType::kQ8_0}) {
     const bool is_new = formats.empty() || formats.back() != dtype;
@@ -123,12 +124,21 @@ class Predictions {
   std::vector<std::vector<float>> reference_;  // logits of each step
 };
 
-// Rounds a matrix in each format; the model is left with the coarsest.
+// Of the formats, the one whose effect is measured: coarse enough to show, but not so coarse that
+// the effect no longer follows the error.
+size_t measured_among(const std::vector<DType>& formats) {
+  constexpr double kBitsMin = 4;
+  size_t i = 0;
+  while (i + 1 < formats.size() && bits_of(formats[i]) < kBitsMin) ++i;
+  return i;
+}
+
+// Rounds a matrix in each format; the model is left with formats[last], in `bytes`.
 absl::StatusOr<std::vector<double>> round_part(const LayerMatrix& part,
-                                               const std::vector<DType>& formats, ThreadTeam& team,
-                                               std::vector<std::byte>& bytes) {
-  std::vector<double> errors;
-  for (size_t i = formats.size(); i-- > 0;) {
+                                               const std::vector<DType>& formats, size_t last,
+                                               ThreadTeam& team, std::vector<std::byte>& bytes) {
+  std::vector<double> errors(formats.size());
+  const auto round = [&](size_t i) -> absl::Status {
     BRISK_ASSIGN_OR_RETURN(WorkingMatrix matrix, decode_matrix(part));
     bytes.resize(static_cast<size_t>(bytes_of(formats[i], part.rows * part.depth)));
     const StoredRows rows = {.format = {.dtype = formats[i]},
@@ -139,10 +149,14 @@ absl::StatusOr<std::vector<double>> round_part(const LayerMatrix& part,
                              .depth = part.depth};
     BRISK_ASSIGN_OR_RETURN(const RoundingLoss loss,
                            round_matrix({.method = RoundingMethod::kSearch}, matrix, rows, team));
-    errors.push_back(loss.relative());
-    if (i == 0) compute_with(part, rows);
+    errors[i] = loss.relative();
+    if (i == last) compute_with(part, rows);
+    return absl::OkStatus();
+  };
+  for (size_t i = 0; i < formats.size(); ++i) {
+    if (i != last) BRISK_RETURN_IF_ERROR(round(i));
   }
-  std::reverse(errors.begin(), errors.end());
+  BRISK_RETURN_IF_ERROR(round(last));
   return errors;
 }
 
@@ -150,13 +164,14 @@ absl::StatusOr<std::vector<double>> round_part(const LayerMatrix& part,
 absl::StatusOr<MixedMatrix> measure_unit(const Unit& unit, Predictions& predictions,
                                          ThreadTeam& team) {
   const std::vector<DType> formats = formats_for(unit.depth);
+  const size_t measured = measured_among(formats);
   std::vector<double> errors(formats.size(), 0.0);
   std::vector<std::vector<std::byte>> bytes(unit.parts.size());
   std::vector<Tensor> before;
   for (size_t p = 0; p < unit.parts.size(); ++p) {
     before.push_back(unit.parts[p].linear->weight);
     BRISK_ASSIGN_OR_RETURN(const std::vector<double> part,
-                           round_part(unit.parts[p], formats, team, bytes[p]));
+                           round_part(unit.parts[p], formats, measured, team, bytes[p]));
     for (size_t i = 0; i < part.size(); ++i) errors[i] += part[i];
   }
   if (unit.table != nullptr) *unit.table = unit.parts.front().linear->weight;
@@ -168,7 +183,7 @@ absl::StatusOr<MixedMatrix> measure_unit(const Unit& unit, Predictions& predicti
   matrix.tensor = unit.tensor;
   matrix.values = unit.tensor->tensor.values();
   for (size_t i = 0; i < formats.size(); ++i) {
-    const double share = errors.front() > 0 ? errors[i] / errors.front() : 0;
+    const double share = errors[measured] > 0 ? errors[i] / errors[measured] : 0;
     matrix.formats.push_back({.dtype = formats[i], .bits = bits_of(formats[i]), .kl = *kl * share});
   }
   return matrix;
@@ -193,19 +208,18 @@ void add_tables(Model& model, Linear& embedding, std::vector<Unit>& units) {
   }
 }
 
-// As much of the windows as is measured on: all logits are kept.
+// What is measured on: windows from all over the text, for what rare tokens cost, and no more than
+// whose logits can all be kept.
 TokenWindows probe_windows(const TokenWindows& windows, int vocab_size) {
-  constexpr int64_t kTokens = 2048;
+  constexpr int64_t kTokens = 4096;
   constexpr int64_t kLogits = int64_t{1} << 27;  // 512 MiB
-  const int64_t tokens_max = std::min(kTokens, std::max<int64_t>(kLogits / vocab_size, 64));
+  int64_t left = std::min(kTokens, std::max<int64_t>(kLogits / vocab_size, 64));
+  const int64_t step = std::max<int64_t>(1, token_count(windows) / left);
   TokenWindows probes;
-  int64_t tokens = 0;
-  for (const auto& window : windows) {
-    if (tokens >= tokens_max) break;
-    const auto size = static_cast<int64_t>(window.size());
-    const int64_t taken = std::min(size, tokens_max - tokens);
-    probes.emplace_back(window.begin(), window.begin() + taken);
-    tokens += taken;
+  for (size_t w = 0; w < windows.size() && left > 0; w += static_cast<size_t>(step)) {
+    const int64_t taken = std::min<int64_t>(std::ssize(windows[w]), left);
+    probes.emplace_back(windows[w].begin(), windows[w].begin() + taken);
+    left -= taken;
   }
   return probes;
 }

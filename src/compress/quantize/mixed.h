@@ -28,10 +28,11 @@ struct MixedMatrix {
   size_t chosen = 0;                // of formats
 };
 
-// Rounds one matrix after the other to the coarsest format that fits its rows and measures how the
-// predictions of the windows move: KL against the model as it is. For finer formats that is scaled
-// by their squared error, which it follows to first order. Matrices of all layers, embedding and
-// head. Errors: InvalidArgument for weights that are not finite; ResourceExhausted.
+// Rounds one matrix after the other to the coarsest format of at least four bits that fits its rows
+// and measures how the predictions of the windows move: KL against the model as it is. For other
+// formats that is scaled by their squared error, which it follows to first order. Matrices of all
+// layers, embedding and head. Errors: InvalidArgument for weights that are not finite;
+// ResourceExhausted.
 absl::StatusOr<std::vector<MixedMatrix>> measure_sensitivity(
     Model& model, const TokenWindows& windows, ThreadTeam& team,
     const std::function<void(int64_t done, int64_t total)>& progress);
