@@ -121,7 +121,7 @@ TEST_F(Compressed, WrittenCodesAreThoseThatWereChosen) {
 
 TEST_F(Compressed, FormatsThatTheOutputCannotHoldAreNamed) {
   const std::pair<const char*, const char*> pairs[] = {
-      {"int4-g32", "m.gguf"}, {"w8a8", "m.gguf"}, {"q4_0", "m"}, {"ternary", "m"}};
+      {"int4-g32", "m.gguf"}, {"w8a8", "m.gguf"}, {"q4_0", "m"}, {"q2_k", "m"}, {"ternary", "m"}};
   for (const auto& [scheme, out] : pairs) {
     const auto result = quantize_checkpoint(kStories, path(out), options(scheme, "nearest"));
     ASSERT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument) << scheme;
@@ -129,7 +129,8 @@ TEST_F(Compressed, FormatsThatTheOutputCannotHoldAreNamed) {
     EXPECT_FALSE(fs::exists(path(out)));
   }
   // Rows of 64 and 172 inputs.
-  for (const auto& [scheme, out] : {std::pair("int4-g128", "m"), std::pair("ternary", "m.gguf")}) {
+  for (const auto& [scheme, out] :
+       {std::pair("int4-g128", "m"), std::pair("ternary", "m.gguf"), std::pair("q2_k", "m.gguf")}) {
     const auto result = quantize_checkpoint(kStories, path(out), options(scheme, "nearest"));
     ASSERT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument) << scheme;
     EXPECT_THAT(std::string(message_of(result.status())), testing::HasSubstr("no matrix has rows"));

@@ -381,8 +381,7 @@ INSTANTIATE_TEST_SUITE_P(
                     ErrorBound{DType::kQ8_0, 0.006}, ErrorBound{DType::kQ4_0, 0.092},
                     ErrorBound{DType::kQ4_1, 0.085}, ErrorBound{DType::kQ5_0, 0.046},
                     ErrorBound{DType::kQ5_1, 0.041}, ErrorBound{DType::kQ2_K, 0.32},
-                    ErrorBound{DType::kQ4_K, 0.075},
-                    ErrorBound{DType::kQ6_K, 0.019}),
+                    ErrorBound{DType::kQ4_K, 0.075}, ErrorBound{DType::kQ6_K, 0.019}),
     [](const auto& test) { return std::string(format_of(test.param.dtype).name); });
 
 // What is on the format's grid comes back to the bit: the encoders add no error of their own.

@@ -11,9 +11,9 @@
 namespace brisk {
 namespace {
 
-constexpr DType kWithGrids[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                                DType::kQ5_1, DType::kQ2_K, DType::kQ4_K, DType::kQ6_K,
-                                DType::kTQ2_0};
+constexpr DType kWithGrids[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                                DType::kQ5_0, DType::kQ5_1, DType::kQ2_K,
+                                DType::kQ4_K, DType::kQ6_K, DType::kTQ2_0};
 
 std::vector<float> gaussians(int64_t count, uint64_t seed) {
   Rng rng(seed);
