@@ -169,7 +169,7 @@ class Publishing(unittest.TestCase):
         for command, options, said in (
                 ("quantize", ["--method", "magic"], "awq"),
                 ("quantize", ["--scheme", "q9"], "q4_0"),
-                ("quantize", ["--bits", "3", "--calibration", self.text], "the least"),
+                ("quantize", ["--bits", "2", "--calibration", self.text], "the least"),
                 ("quantize", ["--method", "gptq"], "--calibration"),
                 ("quantize", ["--scheme", "int4-g64"], "directory"),
                 ("prune", ["--sparsity", "5:4"], "2:4"),

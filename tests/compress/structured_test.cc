@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/status.h"
 #include "compress/prune/refit.h"
 #include "model/checkpoint/structure_importance.h"
 #include "tests/compress/stories_fixture.h"
@@ -37,7 +38,7 @@ TEST_P(Structures, GoAndWhatIsLeftLoadsAndRuns) {
   const auto before = load_model(model()).value();
   StructuredOptions options;
   options.documents = texts_;
-  options.kv_heads = 0.5;
+  options.kv_heads = before->spec.kv_heads > 1 ? 0.5 : 0;
   options.channels = 0.3;
   const bool routed = before->spec.layers.front().routed;
   if (!routed) options.neurons = 0.4;
@@ -87,6 +88,14 @@ TEST_F(Stories, HeadsGoAndTheFitMakesUpForThem) {
   options_.damping = 1e6;  // holds the weights where they are
   ASSERT_TRUE(prune().ok());
   EXPECT_LT(fitted, 0.9 * kl());
+}
+
+// Of four key-value heads a tenth is none: the command would have left the model as it is.
+TEST_F(Stories, SharesThatTakeNothingAreRefused) {
+  options_.kv_heads = 0.1;
+  const auto result = prune();
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(message_of(result.status())), testing::HasSubstr("ask for 0.13 or more"));
 }
 
 TEST_F(Stories, TheLayerWithTheLeastInfluenceGoes) {

@@ -33,6 +33,18 @@ int64_t kept_count(int64_t count, double share_gone, int64_t unit) {
   return std::clamp<int64_t>(kept * unit, std::min(unit, count), count);
 }
 
+// A share that is asked for, but so small that rounding leaves everything.
+absl::Status takes_something(std::string_view what, int64_t count, double share_gone,
+                             int64_t unit) {
+  if (share_gone == 0 || kept_count(count, share_gone, unit) < count) return absl::OkStatus();
+  if (count <= unit) {
+    return invalid_input("{} {}: the model has {}, of which none can go", share_gone, what, count);
+  }
+  return invalid_input(
+      "{} of {} {} is none (they go {} at a time); ask for {:.2g} or more", share_gone, count, what,
+      unit, std::ceil(50.0 * static_cast<double>(unit) / static_cast<double>(count)) / 100);
+}
+
 // Of `count` structures those that stay. Nothing goes that no text ever used.
 Indices chosen(const std::vector<double>& scores, double share_gone, int64_t unit, int64_t count) {
   if (share_gone == 0 || scores.empty()) return all_of(count);
@@ -46,6 +58,12 @@ bool are_indices(const Indices& indices, int64_t count) {
 }
 
 }  // namespace
+
+absl::Status check_shares(const StructuredOptions& options, const ModelSpec& spec) {
+  BRISK_RETURN_IF_ERROR(takes_something("neurons", spec.ffn_size, options.neurons, kUnit));
+  BRISK_RETURN_IF_ERROR(takes_something("key-value heads", spec.kv_heads, options.kv_heads, 1));
+  return takes_something("channels", spec.hidden_size, options.channels, kUnit);
+}
 
 Indices all_of(int64_t count) {
   Indices indices(static_cast<size_t>(count));

@@ -26,6 +26,9 @@ Indices all_of(int64_t count);
 // Each index stands for `size` consecutive ones.
 Indices widened(const Indices& indices, int64_t size);
 
+// Errors: InvalidArgument for a share that is asked for, of which rounding leaves nothing to go.
+absl::Status check_shares(const StructuredOptions& options, const ModelSpec& spec);
+
 struct LayerPlan {
   Indices neurons, kv_heads;  // that stay
   // (rows, inputs that stay): what o and down become; empty: they stay as they are.

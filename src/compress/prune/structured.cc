@@ -266,6 +266,7 @@ absl::Status check(const ModelSpec& spec, const ModelConfig& config,
   if (!is_share(options.neurons) || !is_share(options.kv_heads) || !is_share(options.channels)) {
     return invalid_input("shares that go are from 0 to below 1");
   }
+  BRISK_RETURN_IF_ERROR(check_shares(options, spec));
   if (options.layers < 0 || options.layers >= static_cast<int>(spec.layers.size())) {
     return invalid_input("the model has {} layers: from 0 to {} of them can go", spec.layers.size(),
                          spec.layers.size() - 1);

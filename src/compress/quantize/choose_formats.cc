@@ -14,10 +14,6 @@
 namespace brisk {
 namespace {
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 // What a matrix is stored as that no scheme fits.
 MatrixFormat float_format(DType dtype) { return {.dtype = is_float(dtype) ? dtype : DType::kF16}; }
 

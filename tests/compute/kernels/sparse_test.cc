@@ -24,8 +24,6 @@ namespace {
 const DType kTypes[] = {DType::kBF16, DType::kF16,  DType::kF32,   DType::kQ8_0,
                         DType::kQ4_0, DType::kQ5_0, DType::kIQ4_NL};
 
-bool is_float(DType dtype) { return format_of(dtype).block_values == 1; }
-
 // Which weights are zero.
 struct Pattern {
   const char* name;

@@ -115,7 +115,7 @@ TEST_F(Synth, MixesFormatsAsLlamaCppDoes) {
 TEST_F(Synth, RefusesUnknownNames) {
   EXPECT_THAT(std::string(message_of(find_shape("gpt-9").status())), HasSubstr("llama-3.2-1b"));
   const auto result =
-      write_synthetic(small("stories15m"), {.format = "q2_k", .on_progress = {}}, path_);
+      write_synthetic(small("stories15m"), {.format = "q3_k", .on_progress = {}}, path_);
   EXPECT_THAT(std::string(message_of(result.status())), HasSubstr("q4_k_m"));
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
