@@ -5,15 +5,13 @@
 
 #include <cmath>
 #include <cstring>
-#include <optional>
-#include <ostream>
 #include <vector>
 
 #include "base/rng.h"
 #include "compute/kernels/cpu/kernel_table.h"
 #include "tests/compute/kernels/attention_cache.h"
 #include "tests/compute/kernels/tile_definition.h"
-#include "tests/compute/kernels/tile_traps.h"
+#include "tests/compute/kernels/tile_units.h"
 // The scalar definitions of exp, of a segment's softmax and of merging.
 // clang-format off
 #include "compute/kernels/cpu/vec_scalar.h"
@@ -102,34 +100,15 @@ std::vector<float> defined_attention(const Cache& cache, const AttentionArgs& a,
   return out;
 }
 
-struct Unit {
-  const char* name;
-  const TileAttention* kernels;
-  bool (*usable)();
-  bool trap = false;  // a tile instruction takes some ten microseconds
-};
-
-void PrintTo(const Unit& unit, std::ostream* out) { *out << unit.name; }
-
-class TileAttentionTest : public testing::TestWithParam<Unit> {
+class TileAttentionTest : public OnTileUnits<TileAttention> {
  protected:
-  void SetUp() override {
-    if (!GetParam().usable()) GTEST_SKIP() << "this machine cannot run " << GetParam().name;
-    if (GetParam().trap) traps_.emplace();
-  }
-  void TearDown() override {
-    if (traps_.has_value() && !IsSkipped()) {
-      EXPECT_GT(TileTraps::trapped(), 0);
-    }
-  }
-
   struct alignas(64) Line {
     std::byte bytes[64];
   };
   // With scratch that holds NaNs.
   std::vector<float> attend_in_tiles(const Cache& cache, const Query& query,
                                      const std::vector<float>& q, bool in_parts = false) const {
-    const auto kernel = GetParam().kernels->attention[static_cast<size_t>(cache.element)];
+    const auto kernel = kernels().attention[static_cast<size_t>(cache.element)];
     std::vector<float> out(q.size(), NAN);
     std::vector<Line> scratch(
         static_cast<size_t>((tile_attention_scratch_bytes(cache.dim) + 63) / 64));
@@ -153,8 +132,6 @@ class TileAttentionTest : public testing::TestWithParam<Unit> {
     kKernelsScalar.merge_attention(args);
     return out;
   }
-
-  std::optional<TileTraps> traps_;
 };
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -174,7 +151,7 @@ TEST_P(TileAttentionTest, EqualsItsDefinition) {
            {Query{1, 1, 0, 0, 0}, Query{3, 1, 255, 0, 0}, Query{7, 9, 250, 0, 0},
             Query{16, 1, 529, 0, 50}, Query{2, 21, 406, 111, 0}, Query{5, 13, 505, 300, 0},
             Query{71, 1, 299, 0, 0}}) {
-        if (GetParam().trap && (dim > 33 || query.rows * query.heads > 16)) continue;
+        if (unit().trap && (dim > 33 || query.rows * query.heads > 16)) continue;
         const auto q = gaussians(rng, query.rows * query.heads * dim);
         const auto out = attend_in_tiles(cache, query, q);
         const AttentionArgs args = attention_args(cache, query, q.data(), nullptr, nullptr);
@@ -191,7 +168,7 @@ TEST_P(TileAttentionTest, EqualsItsDefinition) {
 }
 
 TEST_P(TileAttentionTest, APositionsBitsDoNotDependOnItsNeighbours) {
-  if (GetParam().trap) GTEST_SKIP() << "slow, and the definition knows no neighbours";
+  if (unit().trap) GTEST_SKIP() << "slow, and the definition knows no neighbours";
   Rng rng(22);
   const int64_t dim = 48, tokens = 640;
   const auto k = gaussians(rng, tokens * dim), v = gaussians(rng, tokens * dim);
@@ -233,12 +210,9 @@ TEST_P(TileAttentionTest, IsNearAttentionInFloats) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Unit, TileAttentionTest,
-    testing::Values(Unit{"emulated", &kTileAttentionEmulated, emulated_tiles_usable},
-                    Unit{"trapped", &kTileAttentionAmx, only_traps_usable, true},
-                    Unit{"amx", &kTileAttentionAmx, amx_usable}),
-    [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(Unit, TileAttentionTest,
+                         tile_units(kTileAttentionEmulated, kTileAttentionAmx),
+                         [](const auto& row) { return std::string(row.param.name); });
 
 }  // namespace
 }  // namespace brisk

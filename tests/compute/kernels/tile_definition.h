@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include "compute/kernels/cpu/amx_probe.h"
 #include "compute/tensor/half.h"
 
 namespace brisk {
@@ -28,8 +27,5 @@ inline float defined_dot(const float* w, const float* x, int64_t depth) {
   }
   return y;
 }
-
-// Where machine code with tile instructions is run by trapping them (tile_traps.h).
-inline bool only_traps_usable() { return emulated_tiles_usable() && !amx_usable(); }
 
 }  // namespace brisk

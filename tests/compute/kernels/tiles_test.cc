@@ -9,20 +9,17 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <optional>
-#include <ostream>
 #include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "compute/kernels/cpu/amx_probe.h"
 #include "compute/kernels/cpu/tile_walk.h"
 #include "compute/quant/pack_tiles.h"
 #include "tests/compute/kernels/matrices.h"
 #include "tests/compute/kernels/scaled_matrices.h"
 #include "tests/compute/kernels/tile_definition.h"
-#include "tests/compute/kernels/tile_traps.h"
+#include "tests/compute/kernels/tile_units.h"
 
 namespace brisk {
 namespace {
@@ -106,30 +103,8 @@ class Product {
 
 // --- The kernels. ---
 
-struct Unit {
-  const char* name;
-  const TileKernels* kernels;
-  bool (*usable)();
-  bool trap = false;  // a tile instruction takes some ten microseconds
-};
-
-void PrintTo(const Unit& unit, std::ostream* out) { *out << unit.name; }
-
-class Tiles : public testing::TestWithParam<Unit> {
+class Tiles : public OnTileUnits<TileKernels> {
  protected:
-  void SetUp() override {
-    if (!GetParam().usable()) GTEST_SKIP() << "this machine cannot run " << GetParam().name;
-    if (GetParam().trap) traps_.emplace();
-  }
-  void TearDown() override {
-    if (traps_.has_value() && !IsSkipped()) {
-      EXPECT_GT(TileTraps::trapped(), 0);
-    }
-  }
-  const TileKernels& kernels() const { return *GetParam().kernels; }
-
-  std::optional<TileTraps> traps_;
-
   // Compares every `step`-th output with the definition.
   void expect_defined(Rng& rng, DType dtype, int64_t rows, int64_t columns, int64_t depth,
                       int64_t step) {
@@ -160,7 +135,7 @@ int64_t depth_unit(DType dtype) { return std::max(32, format_of(dtype).block_val
 TEST_P(Tiles, ProductsEqualTheirDefinitionForEveryFormatAndNumberOfRows) {
   Rng rng(11);
   for (const DType dtype : kPackedTypes) {
-    for (int64_t rows = 1; rows <= 70; rows += GetParam().trap && rows >= 18 ? 9 : 1) {
+    for (int64_t rows = 1; rows <= 70; rows += unit().trap && rows >= 18 ? 9 : 1) {
       const int64_t columns = 1 + static_cast<int64_t>(rng.next_below(rows < 34 ? 70 : 40));
       const int64_t depth = depth_unit(dtype) * (1 + static_cast<int64_t>(rng.next_below(3)));
       ASSERT_NO_FATAL_FAILURE(expect_defined(rng, dtype, rows, columns, depth, 1));
@@ -183,7 +158,7 @@ TEST_P(Tiles, ProductsOfScaledMatricesEqualTheirDefinition) {
 // Several passes of rows, segments of inputs, runs of units and chunks of panels.
 TEST_P(Tiles, LargeProductsEqualTheirDefinition) {
   Rng rng(12);
-  if (GetParam().trap) {
+  if (unit().trap) {
     ASSERT_NO_FATAL_FAILURE(expect_defined(rng, DType::kQ5_K, 289, 34, 2304, 97));
     ASSERT_NO_FATAL_FAILURE(expect_defined(rng, DType::kBF16, 140, 1059, 1184, 997));
     return;
@@ -200,7 +175,7 @@ TEST_P(Tiles, LargeProductsEqualTheirDefinition) {
 TEST_P(Tiles, ARowsBitsDoNotDependOnItsNeighbours) {
   Rng rng(13);
   const int64_t rows = 512, columns = 48, depth = 2560;
-  if (GetParam().trap) GTEST_SKIP() << "slow, and the definition knows no neighbours";
+  if (unit().trap) GTEST_SKIP() << "slow, and the definition knows no neighbours";
   for (const DType dtype : {DType::kQ4_K, DType::kQ8_0, DType::kF16}) {
     const auto stored = random_matrix(rng, dtype, columns, depth);
     const std::vector<float> x = gaussians(rng, rows * depth);
@@ -260,11 +235,7 @@ TEST_P(Tiles, PeaksCountTheirOperations) {
   EXPECT_EQ(kernels().bf16_peak(2), 2 * 32 * 0x1p-14f);
 }
 
-INSTANTIATE_TEST_SUITE_P(Unit, Tiles,
-                         testing::Values(Unit{"emulated", &kTileKernelsEmulated,
-                                              emulated_tiles_usable},
-                                         Unit{"trapped", &kTileKernelsAmx, only_traps_usable, true},
-                                         Unit{"amx", &kTileKernelsAmx, amx_usable}),
+INSTANTIATE_TEST_SUITE_P(Unit, Tiles, tile_units(kTileKernelsEmulated, kTileKernelsAmx),
                          [](const auto& row) { return std::string(row.param.name); });
 
 // Every panel's units are met once by every row block, in order.
