@@ -40,9 +40,10 @@ absl::Status takes_something(std::string_view what, int64_t count, double share_
   if (count <= unit) {
     return invalid_input("{} {}: the model has {}, of which none can go", share_gone, what, count);
   }
-  return invalid_input(
-      "{} of {} {} is none (they go {} at a time); ask for {:.2g} or more", share_gone, count, what,
-      unit, std::ceil(50.0 * static_cast<double>(unit) / static_cast<double>(count)) / 100);
+  int least = 1;  // per cent
+  while (kept_count(count, least / 100.0, unit) == count) ++least;
+  return invalid_input("{} of {} {} is none (they go {} at a time); ask for 0.{:02} or more",
+                       share_gone, count, what, unit, least);
 }
 
 // Of `count` structures those that stay. Nothing goes that no text ever used.
