@@ -48,39 +48,62 @@ class RulePlanner {
 
   Rule& rule_of(RuleId id) { return rules_[static_cast<size_t>(id.value)]; }
 
-  void visit(RuleId id) {
+  // A rule whose mentions are being looked at, each expression once.
+  struct Visit {
+    RuleId id;
+    std::vector<ExprId> todo;
+    std::vector<bool> seen;  // (expressions)
+  };
+
+  // Not recursive: rules may refer to each other in a chain as long as the grammar.
+  void visit(RuleId root) {
+    std::vector<Visit> visits;
+    visits.push_back(begin(root));
+    while (!visits.empty()) {
+      Visit& visit = visits.back();
+      if (visit.todo.empty()) {
+        finish(visit.id);
+        visits.pop_back();
+        continue;
+      }
+      const ExprId at = visit.todo.back();
+      const Expr& expr = grammar_.expr(at);
+      const bool is_rule = expr.kind == Expr::Kind::kRule;
+      if (is_rule && rule_of(expr.rule).order == 0) {  // this one comes again when that is done
+        visits.push_back(begin(expr.rule));
+        continue;
+      }
+      visit.todo.pop_back();
+      if (visit.seen[static_cast<size_t>(at.value)]) continue;
+      visit.seen[static_cast<size_t>(at.value)] = true;
+      visit.todo.insert(visit.todo.end(), expr.parts.begin(), expr.parts.end());
+      if (!is_rule) continue;
+      Rule& rule = rule_of(visit.id);
+      const Rule& other = rule_of(expr.rule);
+      if (other.is_open) rule.low = std::min(rule.low, other.low);
+      if (&other == &rule) rule.is_called = true;
+    }
+  }
+
+  Visit begin(RuleId id) {
     Rule& rule = rule_of(id);
     rule.order = rule.low = ++visited_;
     rule.is_open = true;
     open_.push_back(id);
-    const ExprId body = grammar_.body(id);
-    if (body.value >= 0) visit_mentioned(body, &rule);
+    Visit visit = {.id = id, .todo = {}, .seen = std::vector<bool>(grammar_.expr_count())};
+    if (const ExprId body = grammar_.body(id); body.value >= 0) visit.todo.push_back(body);
+    return visit;
+  }
+
+  void finish(RuleId id) {
+    Rule& rule = rule_of(id);
     if (rule.low == rule.order) close(id);
-    if (body.value >= 0) {
+    if (const ExprId body = grammar_.body(id); body.value >= 0) {
       rule.size = measure(body);
       rule.height = 1 + height_[static_cast<size_t>(body.value)];
     }
     const bool is_large = rule.size > kInlineSizeMax && rule.mentions > 1;
     rule.is_called |= grammar_.is_called(id) || is_large || rule.height > kInlineHeightMax;
-  }
-
-  // The rules that the expression mentions, each expression looked at once.
-  void visit_mentioned(ExprId root, Rule* rule) {
-    std::vector<ExprId> todo{root};
-    std::vector<bool> seen(grammar_.expr_count());
-    while (!todo.empty()) {
-      const ExprId at = todo.back();
-      todo.pop_back();
-      if (seen[static_cast<size_t>(at.value)]) continue;
-      seen[static_cast<size_t>(at.value)] = true;
-      const Expr& expr = grammar_.expr(at);
-      todo.insert(todo.end(), expr.parts.begin(), expr.parts.end());
-      if (expr.kind != Expr::Kind::kRule) continue;
-      Rule& other = rule_of(expr.rule);
-      if (other.order == 0) visit(expr.rule);
-      if (other.is_open) rule->low = std::min(rule->low, other.low);
-      if (&other == rule) rule->is_called = true;
-    }
   }
 
   // A component of rules that refer to each other is complete.

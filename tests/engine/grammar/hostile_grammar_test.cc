@@ -1,10 +1,16 @@
 // Grammars made to hurt: they end soon, with an error or with a grammar that works.
 #include <gtest/gtest.h>
 
+#include <pthread.h>
+
+#include <algorithm>
 #include <chrono>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "engine/grammar/grammar_source.h"
+#include "engine/grammar/rule_plan.h"
 #include "tests/engine/grammar/texts.h"
 
 namespace brisk {
@@ -98,6 +104,34 @@ TEST(HostileGrammar, EndsSoon) {
         "  %-34s %7.0f ms  %s\n", hostile.name.c_str(), taken.count() * 1e3,
         grammar.ok() ? "works" : std::string(message_of(grammar.status())).substr(0, 90).c_str());
   }
+}
+
+// Each rule refers to the next: looking at them took a stack frame or two for each.
+TEST(HostileGrammar, ALongChainOfRulesNeedsNoStack) {
+  std::string chain = "root ::= r0\n";
+  for (int i = 0; i < 1'900; ++i) {
+    chain += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + "\n";
+  }
+  chain += "r1900 ::= \"x\"\n";
+  const auto grammar = gbnf_grammar(chain);
+  ASSERT_TRUE(grammar.ok()) << grammar.status();
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, size_t{128} << 10);
+  struct Work {
+    const Grammar* grammar;
+    RulePlan plan;
+  } work = {.grammar = &*grammar, .plan = {}};
+  pthread_t thread;
+  const auto run = [](void* given) -> void* {
+    auto* const mine = static_cast<Work*>(given);
+    mine->plan = plan_rules(*mine->grammar);
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, &small, run, &work), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&small);
+  EXPECT_TRUE(std::ranges::all_of(work.plan.is_possible, [](bool possible) { return possible; }));
 }
 
 TEST(HostileGrammar, ChoicesHaveALimit) {
